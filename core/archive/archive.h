@@ -1,0 +1,39 @@
+#ifndef ARCHIVE_ARCHIVE_H
+#define ARCHIVE_ARCHIVE_H
+
+/*
+ * archive.h - one archive's own data: what its archive object says.
+ *
+ * Source: docs/format.md "Archive object", "TAM".  Immutable once loaded.
+ */
+
+#include "core/archive/reader.h"
+#include "core/crypto/tam.h"
+
+struct archive {
+	struct chunk_id id;
+	struct bytes name, comment, hostname, username, cwd;
+	bool has_cwd;
+	struct bytes time_text, time_end_text; /* as stored; time_end = time where absent */
+	int64_t time_ns, time_end_ns;
+	struct bytes *cmdline;
+	size_t cmdline_count;
+	struct bytes *recreate_cmdline; /* NULL where absent */
+	size_t recreate_cmdline_count;
+	struct chunk_id *items; /* the item stream's chunks, in order */
+	size_t item_chunk_count;
+	struct bytes chunker_params; /* packed msgpack array, or empty */
+	bool has_totals;             /* the following three are there (since 1.2) */
+	uint64_t size, csize, nfiles;
+	enum tam_result tam;
+	size_t packed_size; /* bytes of the archive object's plaintext, for `info` */
+	struct archive_private *priv;
+};
+
+/* Errors: -ENOENT gone, -EBADMSG damaged, ArchiveTAMInvalid / -EBADMSG, -ENOTSUP version. */
+int archive_load(struct archive **out, struct reader *r, const struct chunk_id *id,
+		 struct err *e);
+void archive_free(struct archive *a);
+DEFINE_CLEANUP(struct archive *, archive_free);
+
+#endif

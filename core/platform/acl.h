@@ -1,0 +1,19 @@
+#ifndef PLATFORM_ACL_H
+#define PLATFORM_ACL_H
+
+/*
+ * acl.h - Borg's ACL text <-> the kernel's binary POSIX ACL (system.posix_acl_access/_default).
+ *
+ * Text: docs/format.md "ACL text": type:qualifier:perms[:numeric-id], one entry a line.
+ * Binary: linux/posix_acl_xattr.h, version 2: u32le version, then (u16 tag, u16 perm, u32 id).
+ */
+
+#include "core/base/err.h"
+#include "core/platform/owner.h"
+
+/* Replace out by the binary form.  Names are mapped to this machine's numbers unless
+ * numeric_ids; empty text gives empty output.  -EINVAL where the text is not an ACL. */
+int acl_to_binary(struct bytes text, bool numeric_ids, struct owner_cache *owners,
+		  struct buf *out, struct err *e);
+
+#endif

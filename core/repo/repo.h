@@ -1,0 +1,117 @@
+#ifndef REPO_REPO_H
+#define REPO_REPO_H
+
+/*
+ * repo.h - keeps opaque objects by id; one interface, several homes.
+ *
+ * Opened for reading, a repository is never locked and never written to: it shows the state of
+ * a committed transaction and follows the log as others commit (design decision 4).  What a
+ * place holds is believed only when entry checksum and id agree; any failure makes the
+ * repository look at fresh files and a fresh view once before it is called damage.
+ *
+ * Threads: repo_get_many() and repo_get() from any thread at once; repo_refresh() from any
+ * thread, one at a time.
+ */
+
+#include "core/base/cleanup.h"
+#include "core/base/err.h"
+#include "core/base/id.h"
+#include "core/repo/location.h"
+
+struct repo;
+
+struct repo_options {
+	const char
+		*cache_dir; /* folder for a rebuilt index, created on demand; NULL: memory only.
+				* It is the cache top folder; the repository's id is appended. */
+};
+
+/* What the repository's own configuration says. */
+struct repo_config {
+	struct chunk_id id;
+	bool append_only;
+	uint32_t segments_per_dir;
+	uint64_t max_segment_size;
+	uint64_t storage_quota;
+	uint64_t additional_free_space;
+	char *key; /* text of the key blob, or NULL */
+};
+
+/*
+ * Errors (Borg's texts and classes): Repository.DoesNotExist -ENOENT,
+ * Repository.InvalidRepository -EINVAL, Repository.InvalidRepositoryConfig -EINVAL,
+ * Repository.AtticRepository -ENOTSUP, Repository.CheckNeeded -EBADMSG, ...
+ * ssh locations: -ENOTSUP until remote repositories are built.
+ */
+int repo_open(struct repo **out, const struct location *where,
+	      const struct repo_options *options, struct err *e);
+void repo_close(struct repo *r); /* does nothing for NULL */
+DEFINE_CLEANUP(struct repo *, repo_close);
+
+const struct repo_config *repo_config(const struct repo *r);
+const char *repo_path(const struct repo *r); /* absolute real path */
+const char *
+repo_canonical(const struct repo *r); /* canonical location, for the security database */
+
+/*
+ * Look whether others have committed; 1 the view moved on, 0 nothing new, -errno.  Costs a few
+ * system calls where nothing changed.
+ */
+int repo_refresh(struct repo *r, struct err *e);
+uint64_t repo_transaction(struct repo *r); /* id of the transaction now shown */
+
+/* One object of get_many: rc 0 and the stored bytes (borrowed for the call), or -errno and the
+ * reason: -ENOENT (Repository.ObjectNotFound), -EBADMSG damaged.  A nonzero result stops. */
+typedef int repo_deliver(void *arg, size_t index, int rc, struct bytes object,
+			 const struct err *why);
+
+/* Calls deliver once per id, in order. Returns deliver's first nonzero result, 0, or -errno. */
+int repo_get_many(struct repo *r, const struct chunk_id *ids, size_t count,
+		  repo_deliver *deliver, void *arg, struct err *e);
+
+enum repo_get_flags {
+	REPO_GET_FRESH =
+		1, /* drop descriptors, follow the log first: the bytes were not authentic */
+};
+/* One object, appended to nothing: out's content is replaced. */
+int repo_get(struct repo *r, const struct chunk_id *id, unsigned flags, struct buf *out,
+	     struct err *e);
+
+/* Does the index have it?  1, 0 or -errno.  Reads no segment. */
+int repo_has(struct repo *r, const struct chunk_id *id, struct err *e);
+/* Every id of the shown transaction, in index order; a nonzero result of fn stops. */
+typedef int repo_each(void *arg, const struct chunk_id *id);
+int repo_scan(struct repo *r, repo_each *fn, void *arg, struct err *e);
+/* Place of an object in the log, a key for reading many in disk order: segment << 32 | offset;
+ * UINT64_MAX where unknown. */
+uint64_t repo_place(struct repo *r, const struct chunk_id *id);
+
+struct repo_space {
+	uint64_t block_size, blocks, free, available; /* of the file system below it */
+};
+int repo_space(struct repo *r, struct repo_space *out, struct err *e);
+
+/* --- for implementations: local.c, remote.c, tests/support/repo_memory.c --- */
+
+struct repo_ops {
+	int (*get_many)(struct repo *r, const struct chunk_id *ids, size_t count,
+			repo_deliver *deliver, void *arg, struct err *e);
+	int (*get_fresh)(struct repo *r, const struct chunk_id *id, struct buf *out,
+			 struct err *e);
+	int (*refresh)(struct repo *r, struct err *e);
+	uint64_t (*transaction)(struct repo *r);
+	int (*has)(struct repo *r, const struct chunk_id *id, struct err *e);
+	int (*scan)(struct repo *r, repo_each *fn, void *arg, struct err *e);
+	uint64_t (*place)(struct repo *r, const struct chunk_id *id);
+	int (*space)(struct repo *r, struct repo_space *out, struct err *e);
+	void (*close)(struct repo *r);
+};
+
+struct repo {
+	const struct repo_ops *ops;
+	struct repo_config config;
+	char *path;
+	char *canonical;
+};
+
+#endif
