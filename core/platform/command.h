@@ -1,0 +1,31 @@
+#ifndef PLATFORM_COMMAND_H
+#define PLATFORM_COMMAND_H
+
+/*
+ * command.h - programs the user names in the environment: split like a shell would, run without one.
+ *
+ * The child has this process's environment without BORG_PASSPHRASE.
+ * Threads: no state; the environment is read.
+ */
+
+#include "core/base/err.h"
+#include "core/base/secret.h"
+
+/*
+ * POSIX shell words of text: blanks separate, '...' is literal, "..." knows \" and \\, and a
+ * backslash elsewhere takes the next character literally.  A NULL-terminated vector.
+ * Error: -EINVAL, an open quote or a backslash at the end.
+ */
+int command_split(const char *text, char ***out, struct err *e);
+void command_words_free(char **words); /* does nothing for NULL */
+DEFINE_CLEANUP(char **, command_words_free);
+
+/*
+ * Run the words and return what it writes to standard output, at most max bytes.
+ * Errors: -ENOENT and the others of posix_spawnp(3); -ECANCELED where it exits with a status
+ * other than 0 or dies; -EFBIG.  The sentence is that of Python's subprocess module, which
+ * Borg's messages contain.
+ */
+int command_output(char *const *words, size_t max, struct secret **out, struct err *e);
+
+#endif
