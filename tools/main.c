@@ -1,6 +1,13 @@
-/* main.c - the program: picks the command and runs it. */
+/* main.c - the program: the table of its commands. */
 
-int main(void)
+#include "tools/commands.h"
+
+static const struct command *const commands[] = {
+	&command_help,
+	NULL,
+};
+
+int main(int argc, char **argv)
 {
-	return 0;
+	return command_main(commands, argc, argv);
 }

@@ -1,0 +1,10 @@
+#ifndef TOOLS_COMMANDS_H
+#define TOOLS_COMMANDS_H
+
+/* commands.h - the rows of main.c's table; each is in its cmd_*.c. */
+
+#include "tools/command.h"
+
+extern const struct command command_help;
+
+#endif
