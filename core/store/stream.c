@@ -10,7 +10,8 @@
  *
  * 1. head, ready and tail belong to the consumer: it pulls what is known to be done and pushes
  *    without the lock, and shares what it pushed in portions, for a wake-up costs more than
- *    decoding a small chunk.
+ *    decoding a small chunk.  head <= ready <= next: workers never look at what the consumer
+ *    may be pulling or filling again.
  * 2. A slot belongs to whoever set it TAKEN, until it is DONE; QUEUED and DONE ones are guarded by
  *    the lock, DONE ones below `ready` are the consumer's.
  * 3. A consumer that would wait for a chunk nobody has begun decodes it itself, so it never
@@ -284,6 +285,8 @@ static void await_head(struct stream *s)
 		if (slot_at(s, s->ready)->state != SLOT_DONE)
 			break;
 	}
+	if (s->next < s->ready)
+		s->next = s->ready;
 	mutex_unlock(&s->lock);
 }
 
