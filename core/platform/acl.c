@@ -13,6 +13,8 @@
 #include <linux/posix_acl_xattr.h>
 #include <stdlib.h>
 
+#include "core/base/cleanup.h"
+
 enum {
 	HEADER = 4,
 	ENTRY = 8,
