@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/base/bytes.h"
+#include "core/base/version.h"
 
 extern char **environ;
 
@@ -79,20 +80,28 @@ int command_split(const char *text, char ***out, struct err *e)
 	return 0;
 }
 
+static bool begins(const char *variable, const char *name)
+{
+	return strncmp(variable, name, strlen(name)) == 0;
+}
+
 /* The environment without BORG_PASSPHRASE; the strings stay where they are. */
 static char **child_environment(void)
 {
-	static const char hidden[] = "BORG_PASSPHRASE=";
+	static char version[] = "BORG_VERSION=" BORG_VERSION;
 	size_t count = 0, kept = 0;
 	char **env;
 
 	while (environ && environ[count])
 		count++;
-	env = calloc(count + 1, sizeof(*env));
+	env = calloc(count + 2, sizeof(*env));
 	for (size_t i = 0; env && i < count; i++) {
-		if (strncmp(environ[i], hidden, sizeof(hidden) - 1) != 0)
+		if (!begins(environ[i], "BORG_PASSPHRASE=") &&
+		    !begins(environ[i], "BORG_VERSION="))
 			env[kept++] = environ[i];
 	}
+	if (env)
+		env[kept] = version;
 	return env;
 }
 

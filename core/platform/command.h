@@ -4,7 +4,8 @@
 /*
  * command.h - programs the user names in the environment: split like a shell would, run without one.
  *
- * The child has this process's environment without BORG_PASSPHRASE.
+ * The child has this process's environment without BORG_PASSPHRASE, and BORG_VERSION
+ * tells which program calls.
  * Threads: no state; the environment is read.
  */
 
