@@ -1,0 +1,26 @@
+/* compress_zlib.c - a whole zlib stream; its first two bytes are the method id. */
+
+#include "core/codec/compress_internal.h"
+
+#include <errno.h>
+
+int decompress_zlib(struct decompressor *d, struct bytes body, size_t size_hint,
+		    size_t size_max, struct buf *out)
+{
+	size_t room = decompress_first_room(body, size_hint, size_max);
+
+	for (; room; room = decompress_next_room(room, size_max)) {
+		size_t n;
+
+		if (buf_reserve(out, room) < 0)
+			return -ENOMEM;
+		switch (libdeflate_zlib_decompress(d->deflate, body.p, body.len, out->p, room,
+						   &n)) {
+		case LIBDEFLATE_SUCCESS: out->len = n; return 0;
+		case LIBDEFLATE_INSUFFICIENT_SPACE: break;
+		case LIBDEFLATE_BAD_DATA:
+		case LIBDEFLATE_SHORT_OUTPUT: return -EBADMSG;
+		}
+	}
+	return -EBADMSG;
+}
