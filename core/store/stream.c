@@ -129,7 +129,9 @@ static void take_run_locked(struct stream *s, struct crew *c)
 	for (; at < s->shared && c->count < most && c->count < fair; at++) {
 		struct slot *slot = slot_at(s, at);
 
-		if (slot->state != SLOT_QUEUED || is_small(slot) != small)
+		if (slot->state != SLOT_QUEUED)
+			continue; /* a repeat, or begun before a run was broken off */
+		if (is_small(slot) != small)
 			break;
 		bytes += slot->want.size;
 		if (c->count > 0 && bytes > (small ? RUN_BYTES : s->window / 4))
