@@ -83,15 +83,32 @@ char *arena_dup(struct arena *a, struct bytes b)
 	return s;
 }
 
-void arena_fini(struct arena *a)
+static void free_list(struct arena_block *block)
 {
-	struct arena_block *block = a->head;
-
 	while (block) {
 		struct arena_block *next = block->next;
 
 		free(block);
 		block = next;
 	}
+}
+
+void arena_reset(struct arena *a)
+{
+	struct arena_block *kept = a->head;
+
+	if (!kept || kept->size > BLOCK_MAX) {
+		arena_fini(a);
+		return;
+	}
+	a->used = 0;
+	free_list(kept->next);
+	kept->next = NULL;
+	a->total = sizeof(*kept) + kept->size;
+}
+
+void arena_fini(struct arena *a)
+{
+	free_list(a->head);
 	*a = (struct arena)ARENA_INIT;
 }

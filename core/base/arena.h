@@ -25,6 +25,8 @@ struct arena {
 void *arena_alloc(struct arena *a, size_t size); /* 16-aligned, not zeroed; or NULL */
 void *arena_zalloc(struct arena *a, size_t count, size_t size); /* zeroed, overflow-checked */
 char *arena_dup(struct arena *a, struct bytes b); /* NUL-terminated copy, or NULL */
-void arena_fini(struct arena *a);                 /* also a cleanup */
+/* Forget what was handed out but keep one block for what comes next. */
+void arena_reset(struct arena *a);
+void arena_fini(struct arena *a); /* also a cleanup */
 
 #endif
