@@ -524,6 +524,16 @@ int arg_int(void *field, const char *text, struct err *e)
 	return 0;
 }
 
+int arg_count(void *field, const char *text, struct err *e)
+{
+	long v;
+
+	if (!parse_int(text, &v) || v < 0)
+		return invalid("int", text, e);
+	*(unsigned *)field = (unsigned)v;
+	return 0;
+}
+
 int arg_positive(void *field, const char *text, struct err *e)
 {
 	long v;

@@ -47,7 +47,7 @@ struct arg_option {
 	bool negate;          /* ARG_FLAG: set to false instead */
 };
 
-enum arg_count { ARG_ONE, ARG_OPTIONAL, ARG_ANY };
+enum arg_slot { ARG_ONE, ARG_OPTIONAL, ARG_ANY };
 
 struct arg_list { /* a run of the command line's own strings */
 	char **v;
@@ -56,7 +56,7 @@ struct arg_list { /* a run of the command line's own strings */
 
 struct arg_positional {
 	const char *metavar;
-	enum arg_count count;
+	enum arg_slot count;
 	size_t offset;        /* ARG_ANY: struct arg_list; else as for an option's value */
 	arg_convert *convert; /* an omitted ARG_OPTIONAL converts "" */
 	const char *help;
@@ -94,6 +94,7 @@ int args_help(const struct arg_parser *p, size_t width, struct buf *out);
 
 /* Converters.  The field's type is in the name. */
 int arg_int(void *field, const char *text, struct err *e);      /* int */
+int arg_count(void *field, const char *text, struct err *e);    /* unsigned, >= 0 */
 int arg_positive(void *field, const char *text, struct err *e); /* unsigned, >= 1 */
 
 /* text as Python's repr() of a string shows it, into out. */

@@ -10,6 +10,7 @@
 #include "core/base/cleanup.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -21,16 +22,23 @@ struct moment {
 	unsigned micros;
 };
 
+/* Python sees a float of seconds and rounds it to microseconds, half to even. */
 static void split(int64_t ns, bool utc, struct moment *m)
 {
-	time_t seconds = ns / 1000000000;
-	int64_t part = ns % 1000000000;
+	double whole, part = modf((double)((long double)ns / 1e9L), &whole);
+	double micros = nearbyint(part * 1e6);
+	time_t seconds;
 
-	if (part < 0) {
-		part += 1000000000;
-		seconds--;
+	if (micros < 0) {
+		micros += 1e6;
+		whole -= 1;
 	}
-	m->micros = (unsigned)(part / 1000);
+	if (micros >= 1e6) {
+		micros -= 1e6;
+		whole += 1;
+	}
+	seconds = (time_t)whole;
+	m->micros = (unsigned)micros;
 	m->tm = (struct tm){ 0 };
 	if (utc)
 		gmtime_r(&seconds, &m->tm);
