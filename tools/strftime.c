@@ -22,11 +22,25 @@ struct moment {
 	unsigned micros;
 };
 
+/* To the nearest integer, half to even. */
+static double round_even(double value)
+{
+	int64_t whole = (int64_t)value;
+	double rest = value - (double)whole;
+	bool odd = whole % 2 != 0;
+
+	if (rest > 0.5 || (odd && !(rest < 0.5)))
+		whole++;
+	else if (rest < -0.5 || (odd && !(rest > -0.5)))
+		whole--;
+	return (double)whole;
+}
+
 /* Python sees a float of seconds and rounds it to microseconds, half to even. */
 static void split(int64_t ns, bool utc, struct moment *m)
 {
 	double whole, part = modf((double)((long double)ns / 1e9L), &whole);
-	double micros = nearbyint(part * 1e6);
+	double micros = round_even(part * 1e6);
 	time_t seconds;
 
 	if (micros < 0) {
