@@ -193,9 +193,12 @@ static int check_status(int status, char *const *words, struct err *e)
 		return 0;
 	if (append_list(&list, words) < 0)
 		return err_nomem(e, words[0]);
-	if (WIFSIGNALED(status))
-		return err_set(e, ECANCELED, "Command '%s' died with signal %d.",
-			       (const char *)list.p, WTERMSIG(status));
+	if (WIFSIGNALED(status)) {
+		const char *name = sigabbrev_np(WTERMSIG(status));
+
+		return err_set(e, ECANCELED, "Command '%s' died with <Signals.SIG%s: %d>.",
+			       (const char *)list.p, name ? name : "?", WTERMSIG(status));
+	}
 	return err_set(e, ECANCELED, "Command '%s' returned non-zero exit status %d.",
 		       (const char *)list.p, WEXITSTATUS(status));
 }
