@@ -121,6 +121,8 @@ static int open_trust(struct reader *r, const struct prompt *prompt, struct err 
 		rc = keyring_unlock(&r->key, r->repo, buf_bytes(&object), prompt, e);
 	if (rc == 0)
 		rc = load_manifest(r, &object, &manifest, e);
+	if (rc == 0 && manifest->tam_verified)
+		rc = security_note_tam(r->repo, manifest->tam_required, e);
 	if (rc == 0)
 		rc = security_check(r->repo, r->key, manifest->timestamp, prompt, e);
 	return rc < 0 ? rc : install(r, TAKE(manifest), e);

@@ -221,3 +221,27 @@ int security_check(struct repo *repo, const struct key *key, const char *timesta
 		log_debug(logger, "security: repository checks ok, allowing access");
 	return rc;
 }
+
+int security_note_tam(struct repo *repo, bool required, struct err *e)
+{
+	CLEANUP(cleanup_freep) char *dir = NULL;
+	CLEANUP(cleanup_freep) char *path = NULL;
+	int rc = dirs_security(&repo_config(repo)->id, &dir, e);
+
+	if (rc < 0)
+		return rc;
+	path = path_join(dir, "tam_required");
+	if (!path)
+		return err_nomem(e, dir);
+	if (required == exists(path))
+		return 0;
+	log_debug(logger,
+		  "Manifest is TAM verified and says TAM is %srequired, updating security "
+		  "database...",
+		  required ? "" : "*not* ");
+	if (required)
+		return remember(path, "", e);
+	if (unlink(path) < 0 && errno != ENOENT)
+		return err_set(e, errno, "%s: cannot remove: %s", path, strerror(errno));
+	return 0;
+}

@@ -19,4 +19,10 @@
 int security_check(struct repo *repo, const struct key *key, const char *timestamp,
 		   const struct prompt *prompt, struct err *e);
 
+/*
+ * What a verified manifest says about TAMs, remembered for keys of Borg 1.0, which do not say it
+ * themselves.  Writes or removes a file only where that changes something.
+ */
+int security_note_tam(struct repo *repo, bool required, struct err *e);
+
 #endif

@@ -196,10 +196,30 @@ static void nobody_to_ask_is_no(void **state)
 	test_dir_remove(dir);
 }
 
+static void what_the_manifest_says_about_tams(void **state)
+{
+	char here[] = HERE;
+	struct repo repo = { .canonical = here };
+	char *dir = test_dir_make();
+
+	(void)state;
+	setenv("BORG_SECURITY_DIR", dir, 1);
+	assert_int_equal(security_note_tam(&repo, false, NULL), 0);
+	expect_file(dir, "tam_required", NULL);
+	assert_int_equal(security_note_tam(&repo, true, NULL), 0);
+	expect_file(dir, "tam_required", "");
+	assert_int_equal(security_note_tam(&repo, true, NULL), 0);
+	expect_file(dir, "tam_required", "");
+	assert_int_equal(security_note_tam(&repo, false, NULL), 0);
+	expect_file(dir, "tam_required", NULL);
+	test_dir_remove(dir);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nobody_to_ask_is_no),
+		cmocka_unit_test(what_the_manifest_says_about_tams),
 	};
 	int failed = run_table(rows, check);
 
