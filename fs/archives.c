@@ -1,0 +1,877 @@
+/*
+ * archives.c - see archives.h.
+ *
+ * The root's list of archives is a snapshot that is replaced as a whole when the repository has
+ * changed; whoever is reading the old one keeps it.  It is in the order of the archives' numbers,
+ * which are never given twice: so a number is a cookie that stays good from list to list.
+ *
+ * In a view of one archive the root is that archive's topmost directory (or a folder below it),
+ * and nothing here ever changes.
+ */
+
+#include "fs/archives.h"
+
+#include "core/archive/inode_numbers.h"
+#include "core/base/log.h"
+#include "core/base/thread.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+	NAME_BYTES_MAX = 255, /* of a folder's name */
+	NAME_KEPT = 180,      /* of a longer one */
+	NAME_ID_DIGITS = 16,
+	FOLDER_MODE = S_IFDIR | 0755,
+};
+
+static const char damaged_name[] = "user.alcove.damaged";
+static const char damaged_value[] = "listing incomplete";
+
+struct row { /* one archive in the root */
+	char *name;
+	uint32_t number;
+	struct chunk_id id;
+	int64_t time_ns;
+	bool escaped;
+};
+
+struct listing {
+	_Atomic unsigned refs;
+	struct row *rows; /* by number */
+	struct row **by_name;
+	size_t count;
+	int64_t changed_ns; /* when this list came to be: the root's mtime */
+};
+
+struct archives {
+	struct view view;
+	struct archives_options options;
+	struct reader *reader;
+	struct shelf *shelf;
+	struct inode_numbers *numbers;
+	bool single;          /* the root is in one archive: */
+	uint32_t root_number; /* ... which, */
+	uint32_t root_index;  /* ... and its node there */
+	struct mutex lock;
+	struct listing *listing; /* guarded by lock; not followed when single */
+	bool stale;              /* of the list; refresh()'s own */
+};
+
+/* --- names --- */
+
+static bool must_escape(struct bytes name)
+{
+	return name.len == 0 || name.len > NAME_BYTES_MAX || bytes_is(name, ".") ||
+	       bytes_is(name, "..") || memchr(name.p, '/', name.len) ||
+	       memchr(name.p, 0, name.len);
+}
+
+static int escape(struct bytes name, const struct chunk_id *id, struct buf *out)
+{
+	bool dots = bytes_is(name, ".") || bytes_is(name, "..");
+	char hex[CHUNK_ID_HEX];
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < name.len; i++) {
+		char code[4];
+
+		if (name.p[i] == '/' || name.p[i] == 0 || name.p[i] == '%' || dots) {
+			snprintf(code, sizeof(code), "%%%02X", name.p[i]);
+			rc = buf_append_str(out, code);
+		} else {
+			rc = buf_append_byte(out, name.p[i]);
+		}
+	}
+	if (rc == 0 && (name.len == 0 || out->len > NAME_BYTES_MAX)) {
+		out->len = out->len < NAME_KEPT ? out->len : NAME_KEPT;
+		rc = buf_append_byte(out, '%');
+		if (rc == 0)
+			rc = buf_append(out, id_hex(id, hex), NAME_ID_DIGITS);
+	}
+	return rc;
+}
+
+/* The folder's name of an archive, on the heap; NULL when out of memory. */
+static char *folder_name(struct bytes name, const struct chunk_id *id, bool *escaped)
+{
+	CLEANUP(buf_fini) struct buf out = BUF_INIT;
+
+	*escaped = must_escape(name);
+	if (!*escaped)
+		return bytes_dup(name);
+	return escape(name, id, &out) < 0 ? NULL : bytes_dup(buf_bytes(&out));
+}
+
+/* --- the list of archives --- */
+
+static void listing_unref(struct listing *l)
+{
+	if (!l || atomic_fetch_sub_explicit(&l->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	for (size_t i = 0; i < l->count; i++)
+		free(l->rows[i].name);
+	free(l->rows);
+	free(l->by_name);
+	free(l);
+}
+DEFINE_CLEANUP(struct listing *, listing_unref);
+
+static struct listing *listing_ref(struct archives *a)
+{
+	struct listing *l;
+
+	mutex_lock(&a->lock);
+	l = a->listing;
+	atomic_fetch_add_explicit(&l->refs, 1, memory_order_relaxed);
+	mutex_unlock(&a->lock);
+	return l;
+}
+
+static int by_number(const void *x, const void *y)
+{
+	const struct row *a = x, *b = y;
+
+	return a->number < b->number ? -1 : a->number > b->number;
+}
+
+static int by_name(const void *x, const void *y)
+{
+	const struct row *const *a = x, *const *b = y;
+
+	return strcmp((*a)->name, (*b)->name);
+}
+
+static struct row *find_name(const struct listing *l, struct bytes name)
+{
+	size_t low = 0, high = l->count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		int order = bytes_compare(bytes_str(l->by_name[mid]->name), name);
+
+		if (order == 0)
+			return l->by_name[mid];
+		if (order < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return NULL;
+}
+
+static const struct row *find_number(const struct listing *l, uint32_t number)
+{
+	struct row key = { .number = number };
+
+	return l->count == 0 ? NULL
+			     : bsearch(&key, l->rows, l->count, sizeof(l->rows[0]), by_number);
+}
+
+/* Give escaped names that another archive really has a "%" more, until all differ. */
+static int make_unique(struct listing *l)
+{
+	bool clash;
+
+	do {
+		clash = false;
+		qsort(l->by_name, l->count, sizeof(l->by_name[0]), by_name);
+		for (size_t i = 1; i < l->count; i++) {
+			struct row *a = l->by_name[i - 1], *b = l->by_name[i];
+			struct row *longer = b->escaped ? b : a;
+			size_t n = strlen(longer->name);
+			char *grown;
+
+			if (strcmp(a->name, b->name) != 0 || !longer->escaped)
+				continue;
+			grown = realloc(longer->name, n + 2);
+			if (!grown)
+				return -ENOMEM;
+			memcpy(grown + n, "%", 2);
+			longer->name = grown;
+			clash = true;
+			break; /* the order may have changed */
+		}
+	} while (clash);
+	return 0;
+}
+
+static int fill_row(struct archives *a, struct row *row, const struct manifest_entry *entry,
+		    struct err *e)
+{
+	int rc = inode_numbers_get(a->numbers, &entry->id, &row->number, e);
+
+	if (rc < 0)
+		return rc;
+	row->id = entry->id;
+	row->time_ns = entry->time_ns;
+	row->name = folder_name(entry->name, &entry->id, &row->escaped);
+	if (!row->name)
+		return err_nomem(e, "archives");
+	return shelf_add(a->shelf, row->number, &entry->id, entry->name, e);
+}
+
+static int64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static int fill_listing(struct archives *a, struct listing *l, const struct selection *chosen,
+			struct err *e)
+{
+	l->rows = calloc(chosen->count + 1, sizeof(l->rows[0]));
+	l->by_name = calloc(chosen->count + 1, sizeof(l->by_name[0]));
+	if (!l->rows || !l->by_name)
+		return err_nomem(e, "archives");
+	for (size_t i = 0; i < chosen->count; i++) {
+		int rc = fill_row(a, &l->rows[l->count], chosen->entries[i], e);
+
+		l->count++; /* half filled is good enough to be released */
+		if (rc < 0)
+			return rc;
+	}
+	qsort(l->rows, l->count, sizeof(l->rows[0]), by_number);
+	for (size_t i = 0; i < l->count; i++)
+		l->by_name[i] = &l->rows[i];
+	return make_unique(l) < 0 ? err_nomem(e, "archives") : 0;
+}
+
+/* The list that the manifest now in force gives. */
+static int listing_new(struct archives *a, struct listing **out, struct err *e)
+{
+	CLEANUP(listing_unrefp) struct listing *l = calloc(1, sizeof(*l));
+	struct manifest *m;
+	CLEANUP(selection_fini) struct selection chosen = { 0 };
+	int rc;
+
+	if (!l)
+		return err_nomem(e, "archives");
+	atomic_init(&l->refs, 1);
+	l->changed_ns = now_ns();
+	m = reader_manifest(a->reader);
+	rc = select_archives(&chosen, m, &a->options.select, e);
+	if (rc == 0)
+		rc = fill_listing(a, l, &chosen, e);
+	reader_manifest_unref(a->reader, m);
+	if (rc < 0)
+		return rc;
+	*out = TAKE(l);
+	return 0;
+}
+
+/* --- nodes --- */
+
+/* Where a node lives. */
+struct place {
+	bool root; /* the list of archives */
+	uint32_t number, index;
+};
+
+static struct place place_of(const struct archives *a, uint64_t node)
+{
+	if (node != VIEW_ROOT)
+		return (struct place){ false, (uint32_t)(node >> 32), (uint32_t)node };
+	return (struct place){ !a->single, a->root_number, a->root_index };
+}
+
+static uint64_t node_of(const struct archives *a, uint32_t number, uint32_t index)
+{
+	if (a->single && number == a->root_number && index == a->root_index)
+		return VIEW_ROOT;
+	return (uint64_t)number << 32 | index;
+}
+
+/* An open archive and one node of it, for the length of a question. */
+struct seat {
+	struct volume *volume;
+	uint32_t number;
+	struct tree_node node;
+};
+
+static void seat_fini(struct seat *s)
+{
+	volume_unref(s->volume);
+}
+
+/* A damaged cache file is not the archive's fault: it is built again, if that can help. */
+static int mend(struct archives *a, const struct seat *s, int rc)
+{
+	if (rc == -EBADMSG && shelf_spoiled(a->shelf, s->number, s->volume))
+		return -EINPROGRESS;
+	return rc;
+}
+
+static int seat_take(struct archives *a, struct place at, struct seat *out, struct err *e)
+{
+	int rc = shelf_take(a->shelf, at.number, &out->volume, e);
+
+	if (rc < 0)
+		return rc;
+	out->number = at.number;
+	rc = tree_node(out->volume->tree, at.index, &out->node, e);
+	return mend(a, out, rc);
+}
+
+static void entry_of(const struct archives *a, const struct seat *s,
+		     const struct tree_node *node, struct view_entry *out)
+{
+	attr_stat(a->options.shelf.policy, &s->volume->owners, node,
+		  node_of(a, s->number, node->file), &out->st);
+	out->settled = true;
+	out->name_settled = true;
+}
+
+/* The node that stands for the file of entry `index`: another one for most hard links. */
+static int file_node(struct tree *t, uint32_t index, struct tree_node *out, struct err *e)
+{
+	int rc = tree_node(t, index, out, e);
+
+	return rc == 0 && out->file != index ? tree_node(t, out->file, out, e) : rc;
+}
+
+static struct timespec time_of(int64_t ns)
+{
+	return (struct timespec){ .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
+}
+
+/* A folder of which nothing more is known than its number and a time. */
+static void plain_folder(const struct archives *a, uint64_t node, int64_t time_ns,
+			 struct stat *out)
+{
+	const struct attr_policy *policy = a->options.shelf.policy;
+
+	*out = (struct stat){
+		.st_ino = node,
+		.st_mode = FOLDER_MODE & ~policy->umask,
+		.st_nlink = 2,
+		.st_uid = policy->force_uid ? policy->uid : a->options.uid,
+		.st_gid = policy->force_gid ? policy->gid : a->options.gid,
+		.st_blksize = 4096,
+		.st_mtim = time_of(time_ns),
+		.st_atim = time_of(time_ns),
+		.st_ctim = time_of(time_ns),
+	};
+}
+
+static void root_entry(struct archives *a, struct view_entry *out)
+{
+	CLEANUP(listing_unrefp) struct listing *l = listing_ref(a);
+
+	plain_folder(a, VIEW_ROOT, l->changed_ns, &out->st);
+	out->st.st_nlink += l->count;
+	out->name_settled = true;
+}
+
+/* An archive's own folder, without loading it.  Looks in the cache folder only if `probe`. */
+static void folder_entry(struct archives *a, const struct row *row, bool probe,
+			 struct view_entry *out)
+{
+	out->settled = probe && shelf_root(a->shelf, row->number, &out->st);
+	if (!out->settled)
+		plain_folder(a, (uint64_t)row->number << 32, row->time_ns, &out->st);
+	out->name_settled = false;
+}
+
+static int entry(struct view *v, uint64_t node, struct view_entry *out, struct err *e)
+{
+	struct archives *a = (struct archives *)v;
+	struct place at = place_of(a, node);
+	CLEANUP(seat_fini) struct seat seat = { 0 };
+	int rc;
+
+	if (at.root) {
+		root_entry(a, out);
+		return 0;
+	}
+	if (!a->single && at.index == TREE_ROOT) {
+		CLEANUP(listing_unrefp) struct listing *l = listing_ref(a);
+		const struct row *row = find_number(l, at.number);
+
+		if (row) {
+			folder_entry(a, row, true, out);
+			return 0;
+		}
+	}
+	rc = seat_take(a, at, &seat, e);
+	if (rc == 0)
+		entry_of(a, &seat, &seat.node, out);
+	return rc;
+}
+
+static int root_lookup(struct archives *a, struct bytes name, struct view_entry *out)
+{
+	CLEANUP(listing_unrefp) struct listing *l = listing_ref(a);
+	const struct row *row = find_name(l, name);
+
+	if (!row)
+		return 0;
+	folder_entry(a, row, true, out);
+	return 1;
+}
+
+static int require_dir(const struct seat *s, struct err *e)
+{
+	return S_ISDIR(s->node.mode) ? 0 : err_set(e, ENOTDIR, "not a directory");
+}
+
+static int lookup(struct view *v, uint64_t dir, struct bytes name, struct view_entry *out,
+		  struct err *e)
+{
+	struct archives *a = (struct archives *)v;
+	struct place at = place_of(a, dir);
+	CLEANUP(seat_fini) struct seat seat = { 0 };
+	struct tree_node child;
+	uint32_t index;
+	int rc;
+
+	if (at.root)
+		return root_lookup(a, name, out);
+	rc = seat_take(a, at, &seat, e);
+	if (rc == 0)
+		rc = require_dir(&seat, e);
+	if (rc < 0)
+		return rc;
+	out->name_settled = true;
+	rc = tree_lookup(seat.volume->tree, at.index, name, &index, e);
+	if (rc <= 0)
+		return mend(a, &seat, rc);
+	rc = file_node(seat.volume->tree, index, &child, e);
+	if (rc < 0)
+		return mend(a, &seat, rc);
+	entry_of(a, &seat, &child, out);
+	return 1;
+}
+
+static int parent(struct view *v, uint64_t dir, struct view_entry *out, struct err *e)
+{
+	struct archives *a = (struct archives *)v;
+	struct place at = place_of(a, dir);
+	CLEANUP(seat_fini) struct seat seat = { 0 };
+	int rc;
+
+	if (dir == VIEW_ROOT || at.index == TREE_ROOT)
+		return entry(v, VIEW_ROOT, out, e);
+	rc = seat_take(a, at, &seat, e);
+	if (rc == 0)
+		rc = require_dir(&seat, e);
+	return rc < 0 ? rc : entry(v, node_of(a, at.number, seat.node.parent), out, e);
+}
+
+static int list_root(struct archives *a, uint64_t after, view_list_fn *fn, void *arg)
+{
+	CLEANUP(listing_unrefp) struct listing *l = listing_ref(a);
+
+	for (size_t i = 0; i < l->count; i++) {
+		const struct row *row = &l->rows[i];
+		struct view_entry out = { 0 };
+
+		if (row->number <= after)
+			continue;
+		folder_entry(a, row, false, &out);
+		if (fn(arg, bytes_str(row->name), &out, row->number) != 0)
+			break;
+	}
+	return 0;
+}
+
+static int list_tree(struct archives *a, const struct seat *s, uint64_t after, view_list_fn *fn,
+		     void *arg, struct err *e)
+{
+	CLEANUP(buf_fini) struct buf name = BUF_INIT;
+	struct tree *t = s->volume->tree;
+	struct tree_node child;
+
+	for (uint64_t i = after; i < s->node.child_count; i++) {
+		uint32_t index = s->node.first_child + (uint32_t)i;
+		struct view_entry out = { 0 };
+		int rc = file_node(t, index, &child, e);
+
+		if (rc == 0)
+			rc = tree_entry_name(t, index, &name, e);
+		if (rc < 0)
+			return rc;
+		entry_of(a, s, &child, &out);
+		if (fn(arg, buf_bytes(&name), &out, i + 1) != 0)
+			break;
+	}
+	return 0;
+}
+
+static int list(struct view *v, uint64_t dir, uint64_t after, view_list_fn *fn, void *arg,
+		struct err *e)
+{
+	struct archives *a = (struct archives *)v;
+	struct place at = place_of(a, dir);
+	CLEANUP(seat_fini) struct seat seat = { 0 };
+	int rc;
+
+	if (at.root)
+		return list_root(a, after, fn, arg);
+	rc = seat_take(a, at, &seat, e);
+	if (rc == 0)
+		rc = require_dir(&seat, e);
+	if (rc == 0)
+		rc = list_tree(a, &seat, after, fn, arg, e);
+	return mend(a, &seat, rc);
+}
+
+static int link_target(struct view *v, uint64_t node, struct buf *out, struct err *e)
+{
+	struct archives *a = (struct archives *)v;
+	struct place at = place_of(a, node);
+	CLEANUP(seat_fini) struct seat seat = { 0 };
+	int rc;
+
+	if (at.root)
+		return err_set(e, EINVAL, "not a symbolic link");
+	rc = seat_take(a, at, &seat, e);
+	if (rc == 0 && !S_ISLNK(seat.node.mode))
+		return err_set(e, EINVAL, "not a symbolic link");
+	if (rc == 0)
+		rc = tree_link_target(seat.volume->tree, at.index, out, e);
+	return mend(a, &seat, rc);
+}
+
+/* --- extended attributes, flags --- */
+
+/* Does the topmost directory of an archive say that its listing is incomplete? */
+static bool says_damaged(const struct seat *s, struct bytes name)
+{
+	struct tree_info info;
+
+	if (s->node.index != TREE_ROOT || !bytes_is(name, damaged_name))
+		return false;
+	tree_info(s->volume->tree, &info);
+	return info.damaged;
+}
+
+static int xattr(struct view *v, uint64_t node, struct bytes name, struct buf *out,
+		 struct err *e)
+{
+	struct archives *a = (struct archives *)v;
+	struct place at = place_of(a, node);
+	CLEANUP(seat_fini) struct seat seat = { 0 };
+	int rc;
+
+	if (at.root)
+		return 0;
+	rc = seat_take(a, at, &seat, e);
+	if (rc < 0)
+		return rc;
+	if (says_damaged(&seat, name)) {
+		out->len = 0;
+		rc = buf_append_str(out, damaged_value);
+		return rc < 0 ? err_nomem(e, damaged_name) : 1;
+	}
+	rc = attr_xattr(a->options.shelf.policy, seat.volume->tree, &seat.node, name, out, e);
+	return mend(a, &seat, rc);
+}
+
+static int xattr_names(struct view *v, uint64_t node, bool privileged, struct buf *out,
+		       struct err *e)
+{
+	struct archives *a = (struct archives *)v;
+	struct place at = place_of(a, node);
+	CLEANUP(seat_fini) struct seat seat = { 0 };
+	int rc;
+
+	if (at.root)
+		return 0;
+	rc = seat_take(a, at, &seat, e);
+	if (rc == 0)
+		rc = attr_xattr_names(seat.volume->tree, &seat.node, privileged, out, e);
+	return mend(a, &seat, rc);
+}
+
+static int flags(struct view *v, uint64_t node, uint32_t *out, struct err *e)
+{
+	struct archives *a = (struct archives *)v;
+	struct place at = place_of(a, node);
+	CLEANUP(seat_fini) struct seat seat = { 0 };
+	int rc;
+
+	*out = 0;
+	if (at.root)
+		return 0;
+	rc = seat_take(a, at, &seat, e);
+	if (rc == 0)
+		*out = attr_flags(seat.node.bsdflags);
+	return rc;
+}
+
+/* --- content --- */
+
+static int refuse_damaged(const struct seat *s, struct err *e)
+{
+	CLEANUP(buf_fini) struct buf path = BUF_INIT;
+
+	if (tree_path(s->volume->tree, s->node.index, &path, NULL) < 0)
+		path.len = 0;
+	return err_set(e, EIO,
+		       "%s: %.*s: File has damaged (all-zero) chunks. Try running borg check "
+		       "--repair. Mount with allow_damaged_files to read damaged files.",
+		       s->volume->name, (int)path.len, path.p ? (const char *)path.p : "");
+}
+
+static int content(struct view *v, uint64_t node, struct content *out, struct err *e)
+{
+	struct archives *a = (struct archives *)v;
+	struct place at = place_of(a, node);
+	CLEANUP(seat_fini) struct seat seat = { 0 };
+	int rc;
+
+	if (at.root)
+		return err_set(e, EISDIR, "is a directory");
+	rc = seat_take(a, at, &seat, e);
+	if (rc < 0)
+		return rc;
+	if (!S_ISREG(seat.node.mode))
+		return err_set(e, S_ISDIR(seat.node.mode) ? EISDIR : EINVAL,
+			       "not a regular file");
+	if (seat.node.damaged && !a->options.allow_damaged_files)
+		return refuse_damaged(&seat, e);
+	out->volume = TAKE(seat.volume);
+	out->file = seat.node;
+	out->fetch = a->reader->fetch;
+	out->zeros = a->options.allow_damaged_files;
+	return 0;
+}
+
+static int space(struct view *v, struct repo_space *out, struct err *e)
+{
+	struct archives *a = (struct archives *)v;
+
+	return repo_space(a->reader->repo, out, e);
+}
+
+static bool await(struct view *v, uint64_t node, view_ready_fn *fn, void *arg)
+{
+	struct archives *a = (struct archives *)v;
+
+	return shelf_await(a->shelf, place_of(a, node).number, fn, arg);
+}
+
+/* --- following the repository --- */
+
+/* Tell of each name in `from` that `to` does not have for the same archive. */
+static void tell_gone(struct archives *a, const struct listing *from, const struct listing *to,
+		      view_changed_fn *fn, void *arg)
+{
+	for (size_t i = 0; i < from->count; i++) {
+		const struct row *row = &from->rows[i];
+		struct bytes name = bytes_str(row->name);
+		const struct row *now = find_name(to, name);
+
+		if (!find_number(to, row->number))
+			shelf_retire(a->shelf, row->number);
+		if (!now || now->number != row->number)
+			fn(arg, VIEW_ROOT, name);
+	}
+}
+
+static bool same_rows(const struct listing *x, const struct listing *y)
+{
+	if (x->count != y->count)
+		return false;
+	for (size_t i = 0; i < x->count; i++)
+		if (x->rows[i].number != y->rows[i].number ||
+		    strcmp(x->rows[i].name, y->rows[i].name) != 0)
+			return false;
+	return true;
+}
+
+static int relist(struct archives *a, view_changed_fn *fn, void *arg, struct err *e)
+{
+	CLEANUP(listing_unrefp) struct listing *old = NULL;
+	struct listing *new = NULL;
+	int rc = listing_new(a, &new, e);
+
+	if (rc < 0)
+		return rc;
+	old = listing_ref(a);
+	if (same_rows(old, new)) {
+		listing_unref(new);
+		return 0;
+	}
+	mutex_lock(&a->lock);
+	listing_unref(a->listing); /* `old` holds one more: nothing is freed under the lock */
+	a->listing = new;
+	mutex_unlock(&a->lock);
+	/* Only this function replaces the list, so `new` stays good without a reference. */
+	tell_gone(a, old, new, fn, arg);
+	fn(arg, VIEW_ROOT, (struct bytes){ 0 });
+	return 1;
+}
+
+static int refresh(struct view *v, view_changed_fn *fn, void *arg, struct err *e)
+{
+	struct archives *a = (struct archives *)v;
+	int rc = reader_refresh(a->reader, e);
+
+	if (rc < 0 || a->single)
+		return rc < 0 ? rc : 0;
+	a->stale = a->stale || rc > 0; /* also if the new list cannot be made now */
+	if (!a->stale)
+		return 0;
+	rc = relist(a, fn, arg, e);
+	a->stale = rc < 0;
+	return rc;
+}
+
+/* --- opening and closing --- */
+
+static void archives_close(struct view *v)
+{
+	struct archives *a = (struct archives *)v;
+
+	shelf_close(a->shelf);
+	listing_unref(a->listing);
+	inode_numbers_close(a->numbers);
+	mutex_fini(&a->lock);
+	free(a);
+}
+
+static const struct view_ops archives_ops = {
+	.lookup = lookup,
+	.parent = parent,
+	.entry = entry,
+	.list = list,
+	.link_target = link_target,
+	.xattr = xattr,
+	.xattr_names = xattr_names,
+	.flags = flags,
+	.content = content,
+	.space = space,
+	.await = await,
+	.refresh = refresh,
+	.close = archives_close,
+};
+
+/* Make the archive of this id the root. */
+static int root_archive(struct archives *a, const struct chunk_id *id, struct bytes name,
+			struct err *e)
+{
+	int rc = inode_numbers_get(a->numbers, id, &a->root_number, e);
+
+	if (rc < 0)
+		return rc;
+	a->single = true;
+	a->root_index = TREE_ROOT;
+	return shelf_add(a->shelf, a->root_number, id, name, e);
+}
+
+static int root_named(struct archives *a, const char *name, struct err *e)
+{
+	struct manifest *m = reader_manifest(a->reader);
+	const struct manifest_entry *found = manifest_find(m, bytes_str(name));
+	int rc = found ? root_archive(a, &found->id, found->name, e)
+		       : err_set_id(e, ENOENT, "Archive.DoesNotExist",
+				    "Archive %s does not exist", name);
+
+	reader_manifest_unref(a->reader, m);
+	return rc;
+}
+
+/* The first component of *path, which moves on behind it; empty at the end. */
+static struct bytes next_component(const char **path)
+{
+	struct bytes part;
+
+	while (**path == '/')
+		(*path)++;
+	part = (struct bytes){ (const uint8_t *)*path, strcspn(*path, "/") };
+	*path += part.len;
+	return part;
+}
+
+/* Move the root of a single archive down along path. */
+static int descend(struct archives *a, const char *path, struct err *e)
+{
+	CLEANUP(volume_unrefp) struct volume *volume = NULL;
+	struct bytes part = next_component(&path);
+	struct tree_node node;
+	int rc;
+
+	if (part.len == 0)
+		return 0;
+	rc = shelf_take_wait(a->shelf, a->root_number, &volume, e);
+	for (; rc == 0 && part.len > 0; part = next_component(&path)) {
+		rc = tree_lookup(volume->tree, a->root_index, part, &a->root_index, e);
+		if (rc == 0)
+			return err_set(e, ENOENT, "subdir %s: no such folder in %s",
+				       a->options.subdir, volume->name);
+		if (rc > 0)
+			rc = tree_node(volume->tree, a->root_index, &node, e);
+		if (rc == 0 && !S_ISDIR(node.mode))
+			return err_set(e, ENOTDIR, "subdir %s: not a folder in %s",
+				       a->options.subdir, volume->name);
+	}
+	return rc;
+}
+
+/* What subdir means: with a folder per archive, its first component is an archive. */
+static int enter_subdir(struct archives *a, struct err *e)
+{
+	const char *path = a->options.subdir;
+	struct bytes first;
+	const struct row *row;
+	int rc;
+
+	if (!a->single) {
+		first = next_component(&path);
+		if (first.len == 0)
+			return 0;
+		row = find_name(a->listing, first);
+		if (!row)
+			return err_set_id(e, ENOENT, "Archive.DoesNotExist",
+					  "Archive %.*s does not exist", (int)first.len,
+					  (const char *)first.p);
+		rc = root_archive(a, &row->id, bytes_str(row->name), e);
+		if (rc < 0)
+			return rc;
+	}
+	return descend(a, path, e);
+}
+
+static int choose_root(struct archives *a, struct err *e)
+{
+	int rc = a->options.archive ? root_named(a, a->options.archive, e)
+				    : listing_new(a, &a->listing, e);
+
+	if (rc == 0 && a->options.subdir)
+		rc = enter_subdir(a, e);
+	return rc;
+}
+
+int archives_open(struct view **out, const struct archives_options *options, struct err *e)
+{
+	CLEANUP(view_closep) struct view *view = NULL;
+	struct archives *a = calloc(1, sizeof(*a));
+	int rc;
+
+	if (!a)
+		return err_nomem(e, "archives");
+	a->view.ops = &archives_ops;
+	view = &a->view;
+	a->options = *options;
+	a->reader = options->shelf.reader;
+	mutex_init(&a->lock);
+	rc = shelf_open(&a->shelf, &options->shelf, e);
+	if (rc == 0)
+		rc = inode_numbers_open(&a->numbers, a->reader->cache_dir, e);
+	if (rc == 0)
+		rc = choose_root(a, e);
+	if (rc < 0)
+		return rc;
+	*out = TAKE(view);
+	return 0;
+}

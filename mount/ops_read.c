@@ -1,0 +1,462 @@
+/*
+ * ops_read.c - what the kernel asks when somebody looks or reads.
+ *
+ * Each request is a pair: op_x() puts it into a call, on the stack of the receiving thread;
+ * run_x() asks the view and answers.  Everything about names and attributes is answered at once
+ * from memory; a read is too if its chunks are in memory, else a worker waits for them.
+ *
+ * What belongs to an archive never changes, so the kernel may keep it for good (FOREVER).  The
+ * root's list changes: names there are believed for NAME_S, and they are never remembered as
+ * absent.  An archive that is not open yet has attributes that are not kept at all.
+ */
+
+#include "mount/mount_internal.h"
+
+#include <errno.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double FOREVER = 1e9; /* seconds */
+static const double NAME_S = 1.0;
+
+static struct call call_for(fuse_req_t req, call_fn *run, fuse_ino_t node)
+{
+	return (struct call){
+		.req = req, .mount = fuse_req_userdata(req), .run = run, .node = node
+	};
+}
+
+static double attr_timeout(const struct view_entry *entry)
+{
+	if (entry->settled)
+		return FOREVER;
+	return entry->st.st_ino == VIEW_ROOT ? NAME_S : 0;
+}
+
+static void fill_param(const struct view_entry *entry, struct fuse_entry_param *out)
+{
+	*out = (struct fuse_entry_param){
+		.ino = entry->st.st_ino,
+		.attr = entry->st,
+		.attr_timeout = attr_timeout(entry),
+		.entry_timeout = entry->name_settled ? FOREVER : NAME_S,
+	};
+}
+
+/* --- names and attributes --- */
+
+static int look_up(struct call *c, struct view_entry *entry, struct err *e)
+{
+	int rc;
+
+	/* "." and "..": asked by the NFS server, which knows nodes by number only. */
+	if (bytes_is(c->name, "."))
+		rc = view_entry(c->mount->view, c->node, entry, e);
+	else if (bytes_is(c->name, ".."))
+		rc = view_parent(c->mount->view, c->node, entry, e);
+	else
+		return view_lookup(c->mount->view, c->node, c->name, entry, e);
+	return rc == 0 ? 1 : rc;
+}
+
+static void run_lookup(struct call *c)
+{
+	struct fuse_entry_param param = { 0 };
+	struct view_entry entry;
+	struct err err = ERR_INIT;
+	int rc = look_up(c, &entry, &err);
+
+	if (rc < 0) {
+		reply_failure(c, rc, &err);
+	} else if (rc > 0) {
+		fill_param(&entry, &param);
+		fuse_reply_entry(c->req, &param);
+	} else if (entry.name_settled) {
+		param.entry_timeout = FOREVER; /* number 0: the kernel remembers its absence */
+		fuse_reply_entry(c->req, &param);
+	} else {
+		fuse_reply_err(c->req, ENOENT);
+	}
+}
+
+void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct call c = call_for(req, run_lookup, parent);
+
+	c.name = bytes_str(name);
+	run_lookup(&c);
+}
+
+static void run_getattr(struct call *c)
+{
+	struct view_entry entry;
+	struct err err = ERR_INIT;
+	int rc = view_entry(c->mount->view, c->node, &entry, &err);
+
+	if (rc < 0)
+		reply_failure(c, rc, &err);
+	else
+		fuse_reply_attr(c->req, &entry.st, attr_timeout(&entry));
+}
+
+void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct call c = call_for(req, run_getattr, ino);
+
+	(void)fi;
+	run_getattr(&c);
+}
+
+static void run_readlink(struct call *c)
+{
+	CLEANUP(buf_fini) struct buf target = BUF_INIT;
+	struct err err = ERR_INIT;
+	int rc = view_link_target(c->mount->view, c->node, &target, &err);
+
+	if (rc == 0 && buf_append_byte(&target, 0) < 0)
+		rc = -ENOMEM;
+	if (rc < 0)
+		reply_failure(c, rc, &err);
+	else
+		fuse_reply_readlink(c->req, (const char *)target.p);
+}
+
+void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	struct call c = call_for(req, run_readlink, ino);
+
+	run_readlink(&c);
+}
+
+/* --- folders --- */
+
+void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	const struct mount *m = fuse_req_userdata(req);
+
+	if (m->no_opendir) {
+		fuse_reply_err(req, ENOSYS); /* from now on the kernel opens by itself */
+		return;
+	}
+	fi->keep_cache = ino != VIEW_ROOT;
+	fi->cache_readdir = ino != VIEW_ROOT;
+	fuse_reply_open(req, fi);
+}
+
+/* Positions in a folder: 1 behind ".", 2 behind "..", then the view's cookies, moved by 2. */
+enum { BEHIND_DOT = 1, BEHIND_DOTS = 2 };
+
+struct page { /* one reply to readdir in the making */
+	struct call *call;
+	bool plus;
+	char *p;
+	size_t used, size;
+	bool full;
+};
+
+static int add_entry(struct page *page, const char *name, const struct fuse_entry_param *param,
+		     uint64_t next)
+{
+	size_t room = page->size - page->used, need;
+	char *at = page->p + page->used;
+
+	if (page->plus)
+		need = fuse_add_direntry_plus(page->call->req, at, room, name, param,
+					      (off_t)next);
+	else
+		need = fuse_add_direntry(page->call->req, at, room, name, &param->attr,
+					 (off_t)next);
+	page->full = need > room;
+	if (!page->full)
+		page->used += need;
+	return page->full;
+}
+
+static int add_child(void *arg, struct bytes name, const struct view_entry *entry,
+		     uint64_t cookie)
+{
+	struct page *page = arg;
+	struct fuse_entry_param param;
+
+	fill_param(entry, &param);
+	return add_entry(page, (const char *)name.p, &param, cookie + BEHIND_DOTS);
+}
+
+/* "." and ".." carry a number and a kind only: no node 0 is looked up. */
+static int add_dots(struct page *page, struct err *e)
+{
+	struct call *c = page->call;
+	struct view_entry entry;
+	struct fuse_entry_param param = { 0 };
+	int rc = 0;
+
+	if (c->off < BEHIND_DOT) {
+		rc = view_entry(c->mount->view, c->node, &entry, e);
+		param.attr = entry.st;
+		if (rc == 0)
+			add_entry(page, ".", &param, BEHIND_DOT);
+	}
+	if (rc == 0 && c->off < BEHIND_DOTS) {
+		rc = view_parent(c->mount->view, c->node, &entry, e);
+		param.attr = entry.st;
+		if (rc == 0)
+			add_entry(page, "..", &param, BEHIND_DOTS);
+	}
+	return rc;
+}
+
+static void list_page(struct call *c, bool plus)
+{
+	CLEANUP(cleanup_freep) char *p = malloc(c->size);
+	struct page page = { .call = c, .plus = plus, .p = p, .size = c->size };
+	uint64_t after = c->off > BEHIND_DOTS ? c->off - BEHIND_DOTS : 0;
+	struct err err = ERR_INIT;
+	int rc = p ? add_dots(&page, &err) : -ENOMEM;
+
+	if (rc == 0 && !page.full)
+		rc = view_list(c->mount->view, c->node, after, add_child, &page, &err);
+	if (rc < 0)
+		reply_failure(c, rc, &err);
+	else
+		fuse_reply_buf(c->req, p, page.used);
+}
+
+static void run_readdir(struct call *c)
+{
+	list_page(c, false);
+}
+
+static void run_readdirplus(struct call *c)
+{
+	list_page(c, true);
+}
+
+static void start_list(fuse_req_t req, call_fn *run, fuse_ino_t ino, size_t size, off_t off)
+{
+	struct call c = call_for(req, run, ino);
+
+	c.size = size;
+	c.off = (uint64_t)off;
+	run(&c);
+}
+
+void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		struct fuse_file_info *fi)
+{
+	(void)fi;
+	start_list(req, run_readdir, ino, size, off);
+}
+
+void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		    struct fuse_file_info *fi)
+{
+	(void)fi;
+	start_list(req, run_readdirplus, ino, size, off);
+}
+
+/* --- content --- */
+
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	const struct mount *m = fuse_req_userdata(req);
+
+	(void)ino;
+	if (m->no_open) {
+		fuse_reply_err(req, ENOSYS); /* from now on the kernel opens by itself */
+		return;
+	}
+	fi->keep_cache = 1;
+	fi->noflush = 1;
+	fuse_reply_open(req, fi);
+}
+
+enum { PIECES_MAX = 512 }; /* in one writev(2), which takes 1024 */
+
+/* The range as one piece, for what has more than a reply can hold. */
+static void reply_flat(struct call *c, const struct content_range *range)
+{
+	CLEANUP(cleanup_freep) uint8_t *p = malloc(range->len);
+	size_t used = 0;
+
+	if (!p) {
+		fuse_reply_err(c->req, ENOMEM);
+		return;
+	}
+	for (size_t i = 0; i < range->count; i++) {
+		memcpy(p + used, range->pieces[i].iov_base, range->pieces[i].iov_len);
+		used += range->pieces[i].iov_len;
+	}
+	fuse_reply_buf(c->req, (const char *)p, used);
+}
+
+static void reply_range(struct call *c, struct content_range *range)
+{
+	if (range->count > PIECES_MAX)
+		reply_flat(c, range);
+	else
+		fuse_reply_iov(c->req, range->pieces, (int)range->count);
+	content_range_fini(range);
+}
+
+static void run_read(struct call *c)
+{
+	CLEANUP(content_fini) struct content content = { 0 };
+	struct content_range range;
+	struct err err = ERR_INIT;
+	int rc = view_content(c->mount->view, c->node, &content, &err);
+
+	if (rc == 0 && c->deferred)
+		rc = content_read(&content, c->off, c->size, &range, &err);
+	else if (rc == 0)
+		rc = content_cached(&content, c->off, c->size, &range, &err);
+	if (rc < 0) {
+		reply_failure(c, rc, &err);
+		return;
+	}
+	if (rc > 0)
+		reply_range(c, &range);
+	else
+		call_defer(c);
+	if (!c->deferred)
+		ahead_read(c->mount->ahead, c->node, &content, c->off, c->size);
+}
+
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	struct call c = call_for(req, run_read, ino);
+
+	(void)fi;
+	c.size = size;
+	c.off = (uint64_t)off;
+	run_read(&c);
+}
+
+/* --- extended attributes, flags, the file system --- */
+
+static void reply_value(struct call *c, const struct buf *value)
+{
+	if (c->size == 0)
+		fuse_reply_xattr(c->req, value->len);
+	else if (value->len > c->size)
+		fuse_reply_err(c->req, ERANGE);
+	else
+		fuse_reply_buf(c->req, (const char *)value->p, value->len);
+}
+
+static void run_getxattr(struct call *c)
+{
+	CLEANUP(buf_fini) struct buf value = BUF_INIT;
+	struct err err = ERR_INIT;
+	int rc = view_xattr(c->mount->view, c->node, c->name, &value, &err);
+
+	if (rc < 0)
+		reply_failure(c, rc, &err);
+	else if (rc == 0)
+		fuse_reply_err(c->req, ENODATA);
+	else
+		reply_value(c, &value);
+}
+
+void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	struct call c = call_for(req, run_getxattr, ino);
+
+	c.name = bytes_str(name);
+	c.size = size;
+	run_getxattr(&c);
+}
+
+static void run_listxattr(struct call *c)
+{
+	CLEANUP(buf_fini) struct buf names = BUF_INIT;
+	struct err err = ERR_INIT;
+	int rc = view_xattr_names(c->mount->view, c->node, c->privileged, &names, &err);
+
+	if (rc < 0)
+		reply_failure(c, rc, &err);
+	else
+		reply_value(c, &names);
+}
+
+void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	struct call c = call_for(req, run_listxattr, ino);
+
+	c.size = size;
+	c.privileged = fuse_req_ctx(req)->uid == 0;
+	run_listxattr(&c);
+}
+
+/* FS_IOC_FSGETXATTR's names for the flags that FS_IOC_GETFLAGS has. */
+static uint32_t xflags_of(uint32_t flags)
+{
+	uint32_t x = 0;
+
+	if (flags & FS_NODUMP_FL)
+		x |= FS_XFLAG_NODUMP;
+	if (flags & FS_IMMUTABLE_FL)
+		x |= FS_XFLAG_IMMUTABLE;
+	if (flags & FS_APPEND_FL)
+		x |= FS_XFLAG_APPEND;
+	return x;
+}
+
+static void run_ioctl(struct call *c)
+{
+	struct fsxattr fsx = { 0 };
+	struct err err = ERR_INIT;
+	uint32_t flags;
+	int rc = view_flags(c->mount->view, c->node, &flags, &err);
+
+	fsx.fsx_xflags = xflags_of(flags);
+	if (rc < 0)
+		reply_failure(c, rc, &err);
+	else if (c->cmd == FS_IOC_FSGETXATTR)
+		fuse_reply_ioctl(c->req, 0, &fsx, sizeof(fsx));
+	else
+		fuse_reply_ioctl(c->req, 0, &flags, sizeof(flags));
+}
+
+void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
+	      struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_size,
+	      size_t out_size)
+{
+	struct call c = call_for(req, run_ioctl, ino);
+	size_t need = cmd == FS_IOC_FSGETXATTR ? sizeof(struct fsxattr) : sizeof(uint32_t);
+
+	(void)arg, (void)fi, (void)flags, (void)in, (void)in_size;
+	c.cmd = cmd;
+	if ((cmd == FS_IOC_GETFLAGS || cmd == FS_IOC32_GETFLAGS || cmd == FS_IOC_FSGETXATTR) &&
+	    out_size >= need)
+		run_ioctl(&c);
+	else
+		fuse_reply_err(req, ENOTTY);
+}
+
+static void run_statfs(struct call *c)
+{
+	struct repo_space space = { 0 };
+	struct err err = ERR_INIT;
+	int rc = view_space(c->mount->view, &space, &err);
+	struct statvfs st = {
+		.f_bsize = space.block_size,
+		.f_frsize = space.block_size,
+		.f_blocks = space.blocks,
+		.f_bfree = space.free,
+		.f_bavail = space.available,
+		.f_namemax = 255,
+	};
+
+	if (rc < 0)
+		reply_failure(c, rc, &err);
+	else
+		fuse_reply_statfs(c->req, &st);
+}
+
+void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct call c = call_for(req, run_statfs, ino);
+
+	call_defer(&c); /* it asks a disk, or a server */
+}
