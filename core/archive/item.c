@@ -100,13 +100,14 @@ static enum key key_of(struct bytes k)
 static void refuse(struct mp *m)
 {
 	m->bad = true;
+	m->p = m->end;
 }
 
 /* The input ends before what it announced. */
 static void run_out(struct mp *m)
 {
-	m->bad = true;
-	m->truncated = true;
+	m->truncated = m->truncated || !m->bad;
+	refuse(m);
 }
 
 /* Little-endian two's complement of any length; what does not fit becomes the nearest. */

@@ -25,10 +25,10 @@
 #include "core/store/stream.h"
 
 enum {
-	/* A chunk entry takes some 45 bytes: the item of a 48 TB file in chunks of 2 MiB. */
-	ITEM_MAX = 1 << 30,
-	WINDOW = 16 << 20,  /* plaintext bytes decoded ahead */
-	RESYNC_FACTOR = 64, /* work on wrong beginnings, in passes over what was read */
+	/* A chunk entry takes some 45 bytes: the item of a 24 TB file in chunks of 2 MiB. */
+	ITEM_MAX = 512 << 20,
+	WINDOW = 16 << 20,   /* plaintext bytes decoded ahead */
+	RESYNC_FACTOR = 256, /* work on wrong beginnings, in passes over what was read */
 	RESYNC_MORE = 1 << 20,
 };
 
@@ -41,7 +41,7 @@ struct item_reader {
 	bool robust;
 	bool resync;       /* looking for the next record */
 	bool in_gap;       /* the chunk before was lost, which was counted */
-	uint64_t work_max; /* bytes that may still be looked at for wrong beginnings */
+	uint64_t work_max; /* bytes that resynchronising may still look at */
 	struct buf data;
 	size_t at;   /* first byte of data not yet given out */
 	size_t want; /* do not try again with fewer bytes than these */
@@ -142,7 +142,7 @@ static int append(struct item_reader *ir, const struct chunk *c, struct err *e)
 		ir->data.len = rest;
 		ir->at = 0;
 	}
-	if (rest > ITEM_MAX || buf_append(&ir->data, c->p, c->len) < 0)
+	if (buf_append(&ir->data, c->p, c->len) < 0)
 		return err_nomem(e, "item stream");
 	ir->work_max += RESYNC_FACTOR * (uint64_t)c->len + RESYNC_MORE;
 	return 0;
@@ -222,6 +222,12 @@ static bool may_become_item(const uint8_t *p, size_t len)
 	return len < HEAD_MAX && ((p[0] & 0xf0) == 0x80 || p[0] == 0xde);
 }
 
+/* Hostile data must not make this quadratic. */
+static void charge(struct item_reader *ir, size_t bytes)
+{
+	ir->work_max -= ir->work_max < bytes ? ir->work_max : bytes;
+}
+
 enum found { FOUND_NONE, FOUND_MAYBE, FOUND_ITEM };
 
 static enum found try_item(struct item_reader *ir, size_t at)
@@ -239,8 +245,7 @@ static enum found try_item(struct item_reader *ir, size_t at)
 	rc = item_parse(&m, &ir->arena, &item, NULL);
 	if (rc == 1)
 		return FOUND_ITEM;
-	len = (size_t)(m.p - p);
-	ir->work_max -= ir->work_max < len ? ir->work_max : len;
+	charge(ir, len);
 	return rc == 0 ? FOUND_MAYBE : FOUND_NONE;
 }
 
@@ -257,6 +262,7 @@ static int find_record(struct item_reader *ir, struct err *e)
 		for (size_t i = ir->at; i < ir->data.len && ir->work_max; i++) {
 			enum found found = try_item(ir, i);
 
+			charge(ir, 1);
 			if (found == FOUND_ITEM) {
 				ir->at = i;
 				ir->resync = false;
@@ -265,7 +271,8 @@ static int find_record(struct item_reader *ir, struct err *e)
 			if (found == FOUND_MAYBE && candidate == SIZE_MAX)
 				candidate = i;
 		}
-		if (candidate == SIZE_MAX || ir->work_max == 0)
+		if (candidate == SIZE_MAX || ir->work_max == 0 ||
+		    ir->data.len - candidate > ITEM_MAX)
 			candidate = ir->data.len;
 		ir->at = candidate;
 		rc = read_chunk(ir, e);
@@ -314,7 +321,7 @@ static int need_more(struct item_reader *ir, struct err *e)
 {
 	size_t here = ir->data.len - ir->at;
 
-	if (here > ITEM_MAX / 2) {
+	if (here > ITEM_MAX) {
 		int rc = damaged(ir, "an item larger than 512 MiB", e);
 
 		begin_resync(ir);
