@@ -134,7 +134,7 @@ static int put_time(const struct py_field *field, int64_t ns, bool utc, struct b
 
 	if (!format)
 		return -ENOMEM;
-	return time_format(ns, utc, *format ? format : "%Y-%m-%dT%H:%M:%S", out);
+	return time_format(ns - ns % 1000, utc, *format ? format : "%Y-%m-%dT%H:%M:%S", out);
 }
 
 static int put_field(const struct py_field *field, const char *text, int64_t now_ns,
