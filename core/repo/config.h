@@ -1,0 +1,19 @@
+#ifndef REPO_CONFIG_H
+#define REPO_CONFIG_H
+
+/*
+ * config.h - the repository's `config`: an INI file with one section, [repository].
+ *
+ * Source: docs/format.md "Configuration".  Threads: no state.
+ */
+
+#include "core/repo/repo.h"
+
+enum { CONFIG_FILE_MAX = 1024 * 1024 }; /* bytes; a real one has under 2 KiB */
+
+/* Fill out from the file's text.  Errors: -EBADMSG with what is wrong (the caller names the
+ * repository); -ENOTSUP for another version. */
+int config_parse(struct repo_config *out, struct bytes text, struct err *e);
+void config_fini(struct repo_config *c);
+
+#endif

@@ -1,0 +1,657 @@
+/*
+ * local.c - the repository interface over segments, for readers.
+ *
+ * Invariants:
+ * 1. Nothing in the repository's folder is created, changed, locked or removed.
+ * 2. A view is swapped whole, under `lock`; who took a reference keeps reading by it.
+ * 3. What is delivered has a good checksum and the id that was asked for.
+ * 4. A failure at a place is believed only when a fresh descriptor and a fresh view fail too;
+ *    before an object is called missing or damaged for the index's sake, the index has been
+ *    compared with its digest and, where it is bad, rebuilt from the log.
+ *
+ * Reads of neighbours in one segment are merged: item streams and small files lie in order.
+ */
+
+#include "core/repo/local.h"
+
+#include "core/base/io.h"
+#include "core/base/thread.h"
+#include "core/repo/config.h"
+#include "core/repo/files.h"
+#include "core/repo/segment.h"
+#include "core/repo/view.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	DESCRIPTORS_MAX = 64,
+	RUN_MAX = 256,              /* objects read by one merged read */
+	RUN_BYTES = 512 * 1024,     /* from its first entry to its last */
+	LONE_READ = 16 * 1024,      /* first read of an object whose size is not known */
+	SETTLED_NS = 100 * 1000000, /* a folder's time is coarse: believe it after this long */
+};
+
+struct open_segment {
+	struct segment *segment; /* NULL: a free slot */
+	uint64_t used;           /* tick of the last use */
+};
+
+struct local {
+	struct repo repo; /* first: callers see a struct repo */
+	struct view_home home;
+	char *cache_dir;
+
+	struct mutex lock; /* guards what follows */
+	struct view *view;
+	struct files_mark mark; /* of the folder when the view was made */
+	bool mark_valid;
+	bool index_verified; /* of this view */
+	struct open_segment open[DESCRIPTORS_MAX];
+	uint64_t tick;
+
+	struct mutex follow_lock; /* one at a time makes a view; taken before `lock` */
+};
+
+static struct local *local_of(struct repo *r)
+{
+	return (struct local *)r;
+}
+
+static struct view *current_view(struct local *l)
+{
+	struct view *v;
+
+	mutex_lock(&l->lock);
+	v = view_ref(l->view);
+	mutex_unlock(&l->lock);
+	return v;
+}
+
+/* --- descriptors --- */
+
+static struct segment *cached_segment(struct local *l, uint32_t number)
+{
+	struct segment *s = NULL;
+
+	mutex_lock(&l->lock);
+	for (size_t i = 0; i < DESCRIPTORS_MAX && !s; i++) {
+		if (!l->open[i].segment || segment_number(l->open[i].segment) != number)
+			continue;
+		l->open[i].used = ++l->tick;
+		s = segment_ref(l->open[i].segment);
+	}
+	mutex_unlock(&l->lock);
+	return s;
+}
+
+/* Keep the segment in the slot used longest ago.  Another thread may have put the same number
+ * there meanwhile: two descriptors of one file do no harm. */
+static void keep_segment(struct local *l, struct segment *s)
+{
+	struct segment *evicted;
+	size_t oldest = 0;
+
+	mutex_lock(&l->lock);
+	for (size_t i = 1; i < DESCRIPTORS_MAX; i++)
+		if (l->open[i].used < l->open[oldest].used)
+			oldest = i;
+	evicted = l->open[oldest].segment;
+	l->open[oldest] = (struct open_segment){ segment_ref(s), ++l->tick };
+	mutex_unlock(&l->lock);
+	segment_close(evicted);
+}
+
+static void drop_segment(struct local *l, uint32_t number)
+{
+	struct segment *dropped[DESCRIPTORS_MAX];
+	size_t count = 0;
+
+	mutex_lock(&l->lock);
+	for (size_t i = 0; i < DESCRIPTORS_MAX; i++) {
+		if (!l->open[i].segment || segment_number(l->open[i].segment) != number)
+			continue;
+		dropped[count++] = l->open[i].segment;
+		l->open[i] = (struct open_segment){ 0 };
+	}
+	mutex_unlock(&l->lock);
+	while (count > 0)
+		segment_close(dropped[--count]);
+}
+
+static int get_segment(struct local *l, uint32_t number, struct segment **out, struct err *e)
+{
+	int fd, rc;
+
+	*out = cached_segment(l, number);
+	if (*out)
+		return 0;
+	fd = files_open_segment(l->home.dirfd, l->home.segments_per_dir, number);
+	if (fd < 0)
+		return err_set(e, -fd, "segment %u: %s", number, strerror(-fd));
+	rc = segment_open(out, fd, number, e);
+	if (rc == 0)
+		keep_segment(l, *out);
+	return rc;
+}
+
+/* --- following the log --- */
+
+static bool older_than(const struct timespec *t, const struct timespec *now)
+{
+	int64_t age =
+		(int64_t)(now->tv_sec - t->tv_sec) * 1000000000 + (now->tv_nsec - t->tv_nsec);
+
+	return age > SETTLED_NS;
+}
+
+/* A change within the same tick as the mark would not show in it. */
+static bool settled(const struct files_mark *m)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return older_than(&m->root, &now) && older_than(&m->data, &now) &&
+	       older_than(&m->newest, &now);
+}
+
+static int follow_locked(struct local *l, bool distrust_index, struct err *e)
+{
+	CLEANUP(view_closep) struct view *before = current_view(l);
+	struct files_mark mark;
+	struct view *v;
+	bool settled_mark = files_mark(l->home.dirfd, &mark) == 0 && settled(&mark);
+	int rc = view_make(&v, &l->home, distrust_index ? NULL : before, distrust_index, e),
+	    moved;
+
+	if (rc < 0)
+		return err_wrap(e, rc, "%s", l->repo.path);
+	moved = view_transaction(v) != view_transaction(before);
+	mutex_lock(&l->lock);
+	view_close(l->view);
+	l->view = v;
+	l->mark = mark;
+	l->mark_valid = settled_mark;
+	if (moved || distrust_index)
+		l->index_verified = distrust_index;
+	mutex_unlock(&l->lock);
+	return moved;
+}
+
+static int follow(struct local *l, bool distrust_index, struct err *e)
+{
+	int rc;
+
+	mutex_lock(&l->follow_lock);
+	rc = follow_locked(l, distrust_index, e);
+	mutex_unlock(&l->follow_lock);
+	return rc;
+}
+
+static int local_refresh(struct repo *r, struct err *e)
+{
+	struct local *l = local_of(r);
+	struct files_mark mark;
+	bool same;
+
+	if (files_mark(l->home.dirfd, &mark) == 0) {
+		mutex_lock(&l->lock);
+		same = l->mark_valid && files_mark_equal(&mark, &l->mark);
+		mutex_unlock(&l->lock);
+		if (same)
+			return 0;
+	}
+	return follow(l, false, e);
+}
+
+static uint64_t local_transaction(struct repo *r)
+{
+	CLEANUP(view_closep) struct view *v = current_view(local_of(r));
+
+	return view_transaction(v);
+}
+
+/* Once for each view: an index that does not have its digest is replaced by the log. */
+static int check_index(struct local *l, struct err *e)
+{
+	CLEANUP(view_closep) struct view *v = current_view(l);
+	bool verified;
+	int rc;
+
+	mutex_lock(&l->lock);
+	verified = l->index_verified;
+	l->index_verified = true;
+	mutex_unlock(&l->lock);
+	if (verified)
+		return 0;
+	rc = view_verify_index(v, &l->home, NULL);
+	if (rc == 1)
+		return 0;
+	rc = follow(l, true, e);
+	return rc < 0 ? rc : 0;
+}
+
+/* --- reading --- */
+
+static int not_found(const struct local *l, const struct chunk_id *id, struct err *e)
+{
+	char hex[CHUNK_ID_HEX];
+
+	return err_set_id(e, ENOENT, "Repository.ObjectNotFound",
+			  "Object with key %s not found in repository %s.", id_hex(id, hex),
+			  l->repo.canonical);
+}
+
+/* The entry at the place, verified to be this id's PUT. */
+static int read_place(struct local *l, struct place at, const struct chunk_id *id,
+		      struct buf *scratch, struct bytes *payload, struct err *e)
+{
+	CLEANUP(segment_closep) struct segment *s = NULL;
+	struct segment_entry entry;
+	int rc;
+
+	if (at.off < SEGMENT_FIRST)
+		return err_set(e, EBADMSG, "segment %u: impossible offset %u", at.segment,
+			       at.off);
+	rc = get_segment(l, at.segment, &s, e);
+	if (rc < 0)
+		return rc;
+	rc = segment_read(s, at.off, scratch, &entry, e);
+	if (rc == 0)
+		return err_set(e, EBADMSG, "segment %u: ends before %u", at.segment, at.off);
+	if (rc < 0)
+		return rc;
+	if (entry.tag != SEGMENT_PUT || !id_equal(&entry.id, id))
+		return err_set(e, EBADMSG, "segment %u: entry at %u: another object",
+			       at.segment, at.off);
+	*payload = entry.payload;
+	return 0;
+}
+
+static int read_by_view(struct local *l, const struct chunk_id *id, struct buf *scratch,
+			struct bytes *payload, struct place *at, struct err *e)
+{
+	CLEANUP(view_closep) struct view *v = current_view(l);
+
+	at->segment = UINT32_MAX;
+	if (!view_find(v, id, at))
+		return not_found(l, id, e);
+	return read_place(l, *at, id, scratch, payload, e);
+}
+
+/* What failed once is tried again on fresh descriptors, a fresh view, and at last a verified
+ * index. */
+static int read_again(struct local *l, const struct chunk_id *id, struct place failed,
+		      struct buf *scratch, struct bytes *payload, struct err *e)
+{
+	struct place at;
+	int rc;
+
+	drop_segment(l, failed.segment);
+	rc = follow(l, false, e);
+	if (rc < 0)
+		return rc;
+	rc = read_by_view(l, id, scratch, payload, &at, e);
+	if (rc == 0)
+		return 0;
+	drop_segment(l, at.segment);
+	rc = check_index(l, e);
+	if (rc < 0)
+		return rc;
+	rc = read_by_view(l, id, scratch, payload, &at, e);
+	if (rc == -ENOENT && at.segment != UINT32_MAX) /* the file is gone, the entry is not */
+		return err_set(e, EBADMSG, "segment %u is missing", at.segment);
+	return rc;
+}
+
+static int read_one(struct local *l, const struct chunk_id *id, struct buf *scratch,
+		    struct bytes *payload, struct err *e)
+{
+	struct place at;
+	int rc = read_by_view(l, id, scratch, payload, &at, e);
+
+	return rc == 0 ? 0 : read_again(l, id, at, scratch, payload, e);
+}
+
+static int local_get_fresh(struct repo *r, const struct chunk_id *id, struct buf *out,
+			   struct err *e)
+{
+	struct local *l = local_of(r);
+	CLEANUP(buf_fini) struct buf scratch = BUF_INIT;
+	CLEANUP(view_closep) struct view *v = current_view(l);
+	struct place at = { UINT32_MAX, 0 };
+	struct bytes payload;
+	int rc;
+
+	view_find(v, id, &at);
+	rc = read_again(l, id, at, &scratch, &payload, e);
+	if (rc < 0)
+		return rc;
+	out->len = 0;
+	return buf_append(out, payload.p, payload.len) < 0 ? err_nomem(e, "object") : 0;
+}
+
+/* A run: neighbours in one segment, ascending, near enough for one read. */
+struct run {
+	struct place at[RUN_MAX];
+	size_t count;
+};
+
+static void find_run(const struct view *v, const struct chunk_id *ids, size_t count,
+		     struct run *run)
+{
+	run->count = 0;
+	while (run->count < count && run->count < RUN_MAX) {
+		struct place at, first = run->at[0];
+
+		if (!view_find(v, &ids[run->count], &at))
+			at = (struct place){ UINT32_MAX, 0 };
+		if (run->count > 0 &&
+		    (at.segment != first.segment || at.off <= run->at[run->count - 1].off ||
+		     at.off - first.off > RUN_BYTES))
+			return;
+		run->at[run->count++] = at;
+		if (at.segment == UINT32_MAX)
+			return;
+	}
+}
+
+/* The bytes of the run, as far as one read gets them: window->len may end inside the last. */
+static int read_run(struct local *l, const struct run *run, struct segment **s,
+		    struct buf *window, struct err *e)
+{
+	struct place first = run->at[0], last = run->at[run->count - 1];
+	size_t len = last.off - first.off + LONE_READ;
+	ssize_t n;
+	int rc = get_segment(l, first.segment, s, e);
+
+	if (rc < 0)
+		return rc;
+	if (buf_resize(window, len) < 0)
+		return err_nomem(e, "segment");
+	n = read_at(segment_fd(*s), window->p, len, first.off);
+	if (n < 0)
+		return err_set(e, (int)-n, "segment %u: %s", first.segment, strerror((int)-n));
+	window->len = (size_t)n;
+	return 0;
+}
+
+/* The object at run->at[i], from the window where it holds all of it. */
+static int from_window(const struct run *run, size_t i, const struct chunk_id *id,
+		       const struct segment *s, const struct buf *window, struct bytes *payload)
+{
+	size_t off = run->at[i].off - run->at[0].off;
+	struct segment_entry entry;
+
+	if (off >= window->len)
+		return -EAGAIN;
+	if (segment_entry(s, run->at[i].off,
+			  (struct bytes){ window->p + off, window->len - off }, &entry,
+			  NULL) < 0 ||
+	    entry.tag != SEGMENT_PUT || !id_equal(&entry.id, id))
+		return -EAGAIN;
+	*payload = entry.payload;
+	return 0;
+}
+
+struct get_buffers {
+	struct run run;
+	struct buf window, scratch;
+};
+
+static void buffers_free(struct get_buffers *b)
+{
+	if (!b)
+		return;
+	buf_fini(&b->window);
+	buf_fini(&b->scratch);
+	free(b);
+}
+DEFINE_CLEANUP(struct get_buffers *, buffers_free);
+
+static int deliver_run(struct local *l, const struct chunk_id *ids, size_t base,
+		       struct get_buffers *b, repo_deliver *deliver, void *arg)
+{
+	CLEANUP(segment_closep) struct segment *s = NULL;
+	struct run *run = &b->run;
+	bool have = run->at[0].segment != UINT32_MAX && run->at[0].off >= SEGMENT_FIRST &&
+		    read_run(l, run, &s, &b->window, NULL) == 0;
+
+	for (size_t i = 0; i < run->count; i++) {
+		struct err why = ERR_INIT;
+		struct bytes payload = { 0 };
+		int rc = have ? from_window(run, i, &ids[i], s, &b->window, &payload) : -EAGAIN;
+
+		if (rc < 0)
+			rc = read_one(l, &ids[i], &b->scratch, &payload, &why);
+		rc = deliver(arg, base + i, rc, payload, &why);
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int local_get_many(struct repo *r, const struct chunk_id *ids, size_t count,
+			  repo_deliver *deliver, void *arg, struct err *e)
+{
+	struct local *l = local_of(r);
+	CLEANUP(buffers_freep) struct get_buffers *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return err_nomem(e, "objects");
+	for (size_t done = 0; done < count; done += b->run.count) {
+		struct view *v = current_view(l);
+		int rc;
+
+		find_run(v, ids + done, count - done, &b->run);
+		view_close(v);
+		rc = deliver_run(l, ids + done, done, b, deliver, arg);
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int local_has(struct repo *r, const struct chunk_id *id, struct err *e)
+{
+	CLEANUP(view_closep) struct view *v = current_view(local_of(r));
+	struct place at;
+
+	(void)e;
+	return view_find(v, id, &at);
+}
+
+static int local_scan(struct repo *r, repo_each *fn, void *arg, struct err *e)
+{
+	CLEANUP(view_closep) struct view *v = NULL;
+	int rc = check_index(local_of(r), e);
+
+	if (rc < 0)
+		return rc;
+	v = current_view(local_of(r));
+	return view_scan(v, fn, arg);
+}
+
+static uint64_t local_place(struct repo *r, const struct chunk_id *id)
+{
+	CLEANUP(view_closep) struct view *v = current_view(local_of(r));
+	struct place at;
+
+	return view_find(v, id, &at) ? (uint64_t)at.segment << 32 | at.off : UINT64_MAX;
+}
+
+static int local_space(struct repo *r, struct repo_space *out, struct err *e)
+{
+	struct statvfs st;
+
+	if (fstatvfs(local_of(r)->home.dirfd, &st) < 0)
+		return err_set(e, errno, "%s: %s", r->path, strerror(errno));
+	*out = (struct repo_space){ st.f_frsize, st.f_blocks, st.f_bfree, st.f_bavail };
+	return 0;
+}
+
+static void local_close(struct repo *r)
+{
+	struct local *l = local_of(r);
+
+	for (size_t i = 0; i < DESCRIPTORS_MAX; i++)
+		segment_close(l->open[i].segment);
+	view_close(l->view);
+	config_fini(&r->config);
+	if (l->home.dirfd >= 0)
+		close(l->home.dirfd);
+	mutex_fini(&l->lock);
+	mutex_fini(&l->follow_lock);
+	free(l->cache_dir);
+	free(r->path);
+	free(r->canonical);
+	free(l);
+}
+
+static const struct repo_ops local_ops = {
+	.get_many = local_get_many,
+	.get_fresh = local_get_fresh,
+	.refresh = local_refresh,
+	.transaction = local_transaction,
+	.has = local_has,
+	.scan = local_scan,
+	.place = local_place,
+	.space = local_space,
+	.close = local_close,
+};
+
+/* --- opening --- */
+
+static int does_not_exist(const char *path, int code, struct err *e)
+{
+	if (code == EACCES || code == EPERM)
+		return err_set_id(e, code, "Repository.PathPermissionDenied",
+				  "Permission denied to %s.", path);
+	return err_set_id(e, ENOENT, "Repository.DoesNotExist", "Repository %s does not exist.",
+			  path);
+}
+
+static int read_config(struct local *l, struct err *e)
+{
+	CLEANUP(buf_fini) struct buf text = BUF_INIT;
+	struct err inner = ERR_INIT;
+	struct stat st;
+	int rc;
+
+	rc = file_read(l->home.dirfd, "config", CONFIG_FILE_MAX, &text, &inner);
+	if (rc == -EACCES || rc == -EPERM)
+		return does_not_exist(l->repo.path, -rc, e);
+	if (rc < 0 || fstatat(l->home.dirfd, "data", &st, 0) < 0 || !S_ISDIR(st.st_mode))
+		return err_set_id(e, EINVAL, "Repository.InvalidRepository",
+				  "%s is not a valid repository. Check repo config.",
+				  l->repo.path);
+	rc = config_parse(&l->repo.config, buf_bytes(&text), &inner);
+	if (rc < 0)
+		return err_set_id(
+			e, -rc, "Repository.InvalidRepositoryConfig",
+			"%s does not have a valid configuration. Check repo config [%s].",
+			l->repo.path, inner.msg);
+	return 0;
+}
+
+static int setup_cache_dir(struct local *l, const struct repo_options *options, struct err *e)
+{
+	char hex[CHUNK_ID_HEX];
+
+	if (!options || !options->cache_dir)
+		return 0;
+	l->cache_dir = path_join(options->cache_dir, id_hex(&l->repo.config.id, hex));
+	if (!l->cache_dir)
+		return err_nomem(e, "cache folder");
+	l->home.cache_dir = l->cache_dir;
+	return 0;
+}
+
+static int open_folder(struct local *l, const struct location *where, struct err *e)
+{
+	CLEANUP(cleanup_freep) char *absolute = location_canonical(where);
+
+	if (!absolute)
+		return err_nomem(e, "location");
+	l->home.dirfd = open(absolute, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (l->home.dirfd < 0 && errno == ENOTDIR)
+		return err_set_id(e, EINVAL, "Repository.InvalidRepository",
+				  "%s is not a valid repository. Check repo config.", absolute);
+	if (l->home.dirfd < 0)
+		return does_not_exist(absolute, errno, e);
+	l->repo.path = realpath(absolute, NULL);
+	l->repo.canonical = l->repo.path ? strdup(l->repo.path) : NULL;
+	if (!l->repo.canonical)
+		return err_nomem(e, "location");
+	return 0;
+}
+
+static int refuse_attic(struct local *l, struct err *e)
+{
+	struct segment_list list;
+	struct segment *s = NULL;
+	int rc = files_segments(l->home.dirfd, l->home.segments_per_dir, 0, &list, e), fd;
+	uint32_t newest = rc == 0 && list.count ? list.numbers[list.count - 1] : 0;
+
+	if (rc < 0)
+		return rc;
+	segment_list_fini(&list);
+	fd = files_open_segment(l->home.dirfd, l->home.segments_per_dir, newest);
+	if (fd < 0)
+		return 0; /* nothing there is for the view to say */
+	rc = segment_open(&s, fd, newest, NULL);
+	segment_close(s);
+	if (rc == -ENOTSUP)
+		return err_set_id(e, ENOTSUP, "Repository.AtticRepository",
+				  "Attic repository detected. Please run \"borg upgrade %s\".",
+				  l->repo.path);
+	return 0;
+}
+
+static int first_view(struct local *l, struct err *e)
+{
+	int rc = view_make(&l->view, &l->home, NULL, false, e);
+
+	/* Only where opening fails is it worth listing everything to tell an attic one. */
+	if (rc < 0 && refuse_attic(l, e) == -ENOTSUP)
+		return -ENOTSUP;
+	return rc;
+}
+
+int local_open(struct repo **out, const struct location *where,
+	       const struct repo_options *options, struct err *e)
+{
+	CLEANUP(repo_closep) struct repo *r = NULL;
+	struct local *l = calloc(1, sizeof(*l));
+	int rc;
+
+	if (!l)
+		return err_nomem(e, "repository");
+	r = &l->repo;
+	r->ops = &local_ops;
+	l->home.dirfd = -1;
+	mutex_init(&l->lock);
+	mutex_init(&l->follow_lock);
+	rc = open_folder(l, where, e);
+	if (rc == 0)
+		rc = read_config(l, e);
+	if (rc == 0)
+		rc = setup_cache_dir(l, options, e);
+	if (rc < 0)
+		return rc;
+	l->home.path = r->path;
+	l->home.segments_per_dir = r->config.segments_per_dir;
+	rc = first_view(l, e);
+	if (rc < 0)
+		return rc;
+	*out = TAKE(r);
+	return 0;
+}

@@ -1,0 +1,244 @@
+/* recover.c - see recover.h. */
+
+#include "core/repo/recover.h"
+
+#include "core/base/io.h"
+#include "core/codec/checksum.h"
+#include "core/repo/files.h"
+#include "core/repo/segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const uint8_t commit[SEGMENT_HEAD] = {
+	0x40, 0xf4, 0x3c, 0x25, 9, 0, 0, 0, SEGMENT_COMMIT
+};
+
+static int open_segment(const struct view_home *home, uint32_t number, struct segment **out,
+			uint64_t *size, struct err *e)
+{
+	int fd = files_open_segment(home->dirfd, home->segments_per_dir, number);
+	struct stat st;
+
+	if (fd < 0)
+		return err_set(e, -fd, "segment %u: %s", number, strerror(-fd));
+	if (fstat(fd, &st) < 0) {
+		close(fd);
+		return err_set(e, EIO, "segment %u: cannot stat", number);
+	}
+	*size = (uint64_t)st.st_size;
+	return segment_open(out, fd, number, e);
+}
+
+/* Heads from the first entry to the end; nothing but COMMIT behind the first COMMIT. */
+static bool heads_lead_to_commit(const struct segment *s, uint64_t size)
+{
+	CLEANUP(cleanup_freep) struct segment_walk *w = calloc(1, sizeof(*w));
+	struct segment_entry entry;
+	uint64_t off = SEGMENT_FIRST;
+	bool committed = false;
+	int rc;
+
+	while (w && (rc = segment_next_head(s, w, &off, size, &entry, NULL)) == 1) {
+		if (committed && entry.tag != SEGMENT_COMMIT)
+			return false;
+		committed = entry.tag == SEGMENT_COMMIT;
+	}
+	return w && rc == 0 && committed;
+}
+
+bool recover_is_committed(const struct view_home *home, uint32_t number)
+{
+	CLEANUP(segment_closep) struct segment *s = NULL;
+	uint8_t tail[SEGMENT_HEAD];
+	uint64_t size;
+
+	if (open_segment(home, number, &s, &size, NULL) < 0 ||
+	    size < SEGMENT_FIRST + SEGMENT_HEAD)
+		return false;
+	if (read_exact(segment_fd(s), tail, sizeof(tail), size - SEGMENT_HEAD) != 1 ||
+	    memcmp(tail, commit, sizeof(commit)) != 0)
+		return false;
+	return size == SEGMENT_FIRST + SEGMENT_HEAD || heads_lead_to_commit(s, size);
+}
+
+static int apply(struct table *changes, const struct segment_entry *entry, uint32_t number,
+		 uint64_t off)
+{
+	struct place *at;
+
+	if (entry->tag == SEGMENT_COMMIT)
+		return 0;
+	at = table_put(changes, &entry->id, NULL);
+	if (!at)
+		return -ENOMEM;
+	*at = entry->tag == SEGMENT_PUT ? (struct place){ number, (uint32_t)off }
+					: (struct place){ UINT32_MAX, 0 };
+	return 0;
+}
+
+int recover_replay(const struct view_home *home, uint32_t number, struct table *changes,
+		   struct err *e)
+{
+	CLEANUP(segment_closep) struct segment *s = NULL;
+	CLEANUP(cleanup_freep) struct segment_walk *w = calloc(1, sizeof(*w));
+	struct segment_entry entry;
+	uint64_t off = SEGMENT_FIRST, size, at;
+	int rc;
+
+	if (!w)
+		return err_nomem(e, "segment");
+	rc = open_segment(home, number, &s, &size, e);
+	if (rc == -EBADMSG)
+		return 0; /* no segment magic: as good as empty */
+	if (rc < 0)
+		return rc;
+	if (size > UINT32_MAX)
+		size = UINT32_MAX; /* an offset beyond cannot be named */
+	for (at = off; (rc = segment_next_head(s, w, &off, size, &entry, e)) == 1; at = off)
+		if (apply(changes, &entry, number, at) < 0)
+			return err_nomem(e, "index");
+	return rc == -EBADMSG ? 0 : rc;
+}
+
+static int cache_path(const struct view_home *home, uint32_t transaction, const char *suffix,
+		      char **out)
+{
+	if (!home->cache_dir)
+		return -ENOENT;
+	if (asprintf(out, "%s/index.%u%s", home->cache_dir, transaction, suffix) < 0) {
+		*out = NULL;
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+struct walk_table {
+	const struct table *t;
+	size_t cursor;
+};
+
+static bool next_live(void *arg, struct index_entry *out)
+{
+	struct walk_table *w = arg;
+	const void *key;
+	void *value;
+
+	while (table_next(w->t, &w->cursor, &key, &value)) {
+		memcpy(&out->id, key, sizeof(out->id));
+		memcpy(&out->at, value, sizeof(out->at));
+		if (out->at.segment != UINT32_MAX)
+			return true;
+	}
+	return false;
+}
+
+static uint64_t count_live(const struct table *t)
+{
+	struct walk_table w = { t, 0 };
+	struct index_entry entry;
+	uint64_t n = 0;
+
+	while (next_live(&w, &entry))
+		n++;
+	return n;
+}
+
+static int digest_of(int fd, uint64_t *out)
+{
+	struct stat st;
+	void *map;
+
+	if (fstat(fd, &st) < 0 || st.st_size == 0)
+		return -EBADMSG;
+	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED)
+		return -errno;
+	*out = xxh64_of(map, (size_t)st.st_size);
+	munmap(map, (size_t)st.st_size);
+	return 0;
+}
+
+/* The digest goes in place first, so that no index is ever beside another's digest for long:
+ * a mismatch costs a rebuild, nothing else. */
+static int save_to(const struct view_home *home, uint32_t transaction, int fd, const char *temp)
+{
+	CLEANUP(cleanup_freep) char *path = NULL;
+	CLEANUP(cleanup_freep) char *sum_path = NULL;
+	uint64_t digest;
+	uint8_t sum[8];
+	int rc;
+
+	rc = cache_path(home, transaction, "", &path);
+	if (rc == 0)
+		rc = cache_path(home, transaction, ".sum", &sum_path);
+	if (rc == 0)
+		rc = digest_of(fd, &digest);
+	if (rc < 0)
+		return rc;
+	put_le64(sum, digest);
+	rc = file_replace(sum_path, (struct bytes){ sum, sizeof(sum) }, 0600, NULL);
+	if (rc == 0 && rename(temp, path) < 0)
+		rc = -errno;
+	return rc;
+}
+
+int recover_save(const struct view_home *home, uint32_t transaction,
+		 const struct table *changes)
+{
+	CLEANUP(cleanup_freep) char *temp = NULL;
+	CLEANUP(cleanup_closep) int fd = -1;
+	struct walk_table w = { changes, 0 };
+	int rc;
+
+	if (!home->cache_dir)
+		return -ENOENT;
+	rc = make_dirs(home->cache_dir, 0700, NULL);
+	if (rc < 0)
+		return rc;
+	if (asprintf(&temp, "%s/index.%ld.tmp", home->cache_dir, (long)getpid()) < 0) {
+		temp = NULL;
+		return -ENOMEM;
+	}
+	fd = open(temp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	rc = index_write(fd, count_live(changes), next_live, &w, NULL);
+	if (rc == 0)
+		rc = save_to(home, transaction, fd, temp);
+	if (rc < 0)
+		unlink(temp);
+	return rc;
+}
+
+int recover_open_cached(const struct view_home *home, uint32_t transaction, struct index **out)
+{
+	CLEANUP(cleanup_freep) char *path = NULL;
+	CLEANUP(cleanup_freep) char *sum_path = NULL;
+	struct buf sum = BUF_INIT;
+	uint64_t digest;
+	bool good;
+	int fd;
+
+	if (cache_path(home, transaction, "", &path) < 0 ||
+	    cache_path(home, transaction, ".sum", &sum_path) < 0)
+		return 0;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	good = file_read(AT_FDCWD, sum_path, 8, &sum, NULL) == 0 && sum.len == 8 &&
+	       digest_of(fd, &digest) == 0 && digest == get_le64(sum.p);
+	buf_fini(&sum);
+	if (!good) {
+		close(fd);
+		unlink(path);
+		return 0;
+	}
+	return index_open(out, fd, "index", NULL) == 0;
+}

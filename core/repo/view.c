@@ -1,0 +1,311 @@
+/*
+ * view.c - see view.h.
+ *
+ * Others change the folder while it is read: an index listed may be replaced before it is
+ * opened, a segment listed may be compacted away before it is walked.  Either means that the
+ * picture is stale, and it is taken again.  Borg deletes a segment only after the COMMIT that
+ * makes its copies durable, so the next picture has the copies.
+ */
+
+#include "core/repo/view.h"
+
+#include "core/base/io.h"
+#include "core/base/table.h"
+#include "core/codec/mp.h"
+#include "core/repo/files.h"
+#include "core/repo/recover.h"
+#include "core/repo/segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { STALE_PICTURES_MAX = 50, INTEGRITY_MAX = 64 * 1024 };
+
+struct view {
+	atomic_uint refs;
+	struct index *index; /* NULL: everything is in changes */
+	bool own_index;      /* rebuilt by us */
+	uint32_t index_number;
+	struct table changes; /* chunk_id -> struct place; segment UINT32_MAX: deleted */
+	uint32_t transaction;
+};
+
+struct view *view_ref(struct view *v)
+{
+	atomic_fetch_add_explicit(&v->refs, 1, memory_order_relaxed);
+	return v;
+}
+
+void view_close(struct view *v)
+{
+	if (!v || atomic_fetch_sub_explicit(&v->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	index_close(v->index);
+	table_fini(&v->changes);
+	free(v);
+}
+
+static struct view *view_new(void)
+{
+	struct view *v = calloc(1, sizeof(*v));
+
+	if (!v)
+		return NULL;
+	atomic_init(&v->refs, 1);
+	table_init(&v->changes, sizeof(struct chunk_id), sizeof(struct place));
+	return v;
+}
+
+uint64_t view_transaction(const struct view *v)
+{
+	return v->transaction;
+}
+
+bool view_find(const struct view *v, const struct chunk_id *id, struct place *out)
+{
+	const struct place *changed = table_get(&v->changes, id);
+
+	if (changed) {
+		*out = *changed;
+		return changed->segment != UINT32_MAX;
+	}
+	return v->index && index_find(v->index, id, out);
+}
+
+int view_scan(const struct view *v, view_each *fn, void *arg)
+{
+	const struct chunk_id *id;
+	uint64_t bucket = 0;
+	size_t cursor = 0;
+	const void *key;
+	struct place at;
+	void *value;
+	int rc = 0;
+
+	while (rc == 0 && table_next(&v->changes, &cursor, &key, &value))
+		if (((const struct place *)value)->segment != UINT32_MAX)
+			rc = fn(arg, key);
+	while (rc == 0 && v->index && index_next(v->index, &bucket, &id, &at))
+		if (!table_get(&v->changes, id))
+			rc = fn(arg, id);
+	return rc;
+}
+
+/* Lay one segment's entries over the changes.  -ESTALE: it is gone, the picture is stale. */
+static int replay(struct view *v, const struct view_home *home, uint32_t number, struct err *e)
+{
+	int rc = recover_replay(home, number, &v->changes, e);
+
+	return rc == -ENOENT ? -ESTALE : rc;
+}
+
+/* The newest committed segment of the list, and where it stands; -1 for none. */
+static ssize_t last_committed(const struct view_home *home, const struct segment_list *l)
+{
+	for (size_t i = l->count; i > 0; i--)
+		if (recover_is_committed(home, l->numbers[i - 1]))
+			return (ssize_t)(i - 1);
+	return -1;
+}
+
+static int check_needed(const struct view_home *home, struct err *e)
+{
+	return err_set_id(e, EBADMSG, "Repository.CheckNeeded",
+			  "Inconsistency detected. Please run \"borg check %s\".", home->path);
+}
+
+/* No index to trust: all of the log. */
+static int make_from_log(struct view *v, const struct view_home *home, struct err *e)
+{
+	struct segment_list l;
+	struct index *index = NULL;
+	ssize_t last;
+	int rc = files_segments(home->dirfd, home->segments_per_dir, 0, &l, e);
+
+	if (rc < 0)
+		return rc;
+	last = last_committed(home, &l);
+	if (last < 0) {
+		segment_list_fini(&l);
+		return check_needed(home, e);
+	}
+	v->transaction = l.numbers[last];
+	v->index_number = v->transaction;
+	v->own_index = true;
+	rc = recover_open_cached(home, v->transaction, &index);
+	if (rc == 1) {
+		segment_list_fini(&l);
+		v->index = index;
+		return 0;
+	}
+	rc = 0;
+	for (ssize_t i = 0; rc == 0 && i <= last; i++)
+		rc = replay(v, home, l.numbers[i], e);
+	segment_list_fini(&l);
+	if (rc < 0)
+		return rc;
+	/* From now on mapped instead of in memory, where the cache folder takes it. */
+	if (recover_save(home, v->transaction, &v->changes) == 0 &&
+	    recover_open_cached(home, v->transaction, &index) == 1) {
+		table_fini(&v->changes);
+		table_init(&v->changes, sizeof(struct chunk_id), sizeof(struct place));
+		v->index = index;
+	}
+	return 0;
+}
+
+/* 1 opened; 0 none, or a damaged one; -ESTALE replaced meanwhile; -errno. */
+static int open_newest_index(const struct view_home *home, struct index **out, uint32_t *number,
+			     struct err *e)
+{
+	char name[24];
+	int rc = files_newest_index(home->dirfd, number, e), fd;
+
+	if (rc <= 0)
+		return rc;
+	snprintf(name, sizeof(name), "index.%u", *number);
+	fd = openat(home->dirfd, name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return -ESTALE;
+	if (fd < 0)
+		return err_set(e, errno, "%s/%s: %s", home->path, name, strerror(errno));
+	rc = index_open(out, fd, name, e);
+	if (rc == -EBADMSG)
+		return 0;
+	return rc < 0 ? rc : 1;
+}
+
+static int copy_changes(struct view *to, const struct view *from)
+{
+	size_t cursor = 0;
+	const void *key;
+	void *value;
+
+	while (table_next(&from->changes, &cursor, &key, &value)) {
+		struct place *at = table_put(&to->changes, key, NULL);
+
+		if (!at)
+			return -ENOMEM;
+		memcpy(at, value, sizeof(*at));
+	}
+	return 0;
+}
+
+/*
+ * The committed segments behind the index.  0 done, 1 the index is newer than the log (or its
+ * own segment is gone) and cannot be trusted.
+ */
+static int follow(struct view *v, const struct view_home *home, const struct view *before,
+		  struct err *e)
+{
+	uint32_t from = v->index_number + 1;
+	struct segment_list l;
+	ssize_t last;
+	int rc = files_segments(home->dirfd, home->segments_per_dir, v->index_number, &l, e);
+
+	if (rc < 0)
+		return rc;
+	last = last_committed(home, &l);
+	if (last < 0) {
+		segment_list_fini(&l);
+		return 1;
+	}
+	v->transaction = l.numbers[last];
+	if (before && !before->own_index && before->index_number == v->index_number &&
+	    before->transaction <= v->transaction) {
+		rc = copy_changes(v, before) < 0 ? err_nomem(e, "index") : 0;
+		from = before->transaction + 1;
+	}
+	for (ssize_t i = 0; rc == 0 && i <= last; i++)
+		if (l.numbers[i] >= from)
+			rc = replay(v, home, l.numbers[i], e);
+	segment_list_fini(&l);
+	return rc;
+}
+
+/* One picture.  -ESTALE: the folder changed under it. */
+static int make_once(struct view **out, const struct view_home *home, const struct view *before,
+		     bool distrust_index, struct err *e)
+{
+	CLEANUP(view_closep) struct view *v = view_new();
+	struct index *index = NULL;
+	int rc = 0;
+
+	if (!v)
+		return err_nomem(e, "index");
+	if (!distrust_index)
+		rc = open_newest_index(home, &index, &v->index_number, e);
+	if (rc < 0)
+		return rc;
+	if (rc == 1) {
+		v->index = index;
+		rc = follow(v, home, before, e);
+		if (rc == 0)
+			*out = TAKE(v);
+		if (rc <= 0)
+			return rc;
+		view_close(TAKE(v));
+		v = view_new();
+		if (!v)
+			return err_nomem(e, "index");
+	}
+	rc = make_from_log(v, home, e);
+	if (rc == 0)
+		*out = TAKE(v);
+	return rc;
+}
+
+int view_make(struct view **out, const struct view_home *home, const struct view *before,
+	      bool distrust_index, struct err *e)
+{
+	for (unsigned i = 0; i < STALE_PICTURES_MAX; i++) {
+		int rc = make_once(out, home, before, distrust_index, e);
+
+		if (rc != -ESTALE)
+			return rc;
+		usleep(1000 * i); /* somebody compacts: let it get on */
+	}
+	return err_set(e, EBUSY, "%s: changes faster than it can be read", home->path);
+}
+
+/* The JSON text of key "index" in integrity.N. */
+static int read_integrity(const struct view *v, const struct view_home *home, struct buf *file,
+			  struct bytes *out)
+{
+	char name[32];
+	struct mp m;
+
+	snprintf(name, sizeof(name), "integrity.%u", v->index_number);
+	if (file_read(home->dirfd, name, INTEGRITY_MAX, file, NULL) < 0)
+		return -ENOTSUP;
+	m = mp_read(buf_bytes(file));
+	for (uint32_t pairs = mp_map(&m); pairs > 0 && mp_ok(&m); pairs--) {
+		if (bytes_is(mp_str(&m), "index")) {
+			*out = mp_str(&m);
+			return mp_ok(&m) ? 0 : -ENOTSUP;
+		}
+		mp_skip(&m);
+	}
+	return -ENOTSUP;
+}
+
+int view_verify_index(const struct view *v, const struct view_home *home, struct err *e)
+{
+	struct buf file = BUF_INIT;
+	struct bytes text;
+	int rc;
+
+	if (!v->index || v->own_index)
+		return 1;
+	rc = read_integrity(v, home, &file, &text);
+	if (rc == 0)
+		rc = index_verify(v->index, text, e);
+	buf_fini(&file);
+	return rc;
+}
