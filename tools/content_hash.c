@@ -1,6 +1,6 @@
-/* digest.c - see digest.h. */
+/* content_hash.c - see content_hash.h. */
 
-#include "tools/digest.h"
+#include "tools/content_hash.h"
 
 #include <errno.h>
 #include <openssl/evp.h>
@@ -28,40 +28,40 @@ static const struct {
 
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
-struct digest {
+struct content_hash {
 	EVP_MD_CTX *evp; /* NULL: xxh64 */
 	const EVP_MD *md;
 	XXH64_state_t *xxh;
 };
 
-const char *digest_name(size_t index)
+const char *content_hash_name(size_t index)
 {
 	return index < KINDS ? kinds[index].name : NULL;
 }
 
-static int make(struct digest *d, const char *openssl, struct err *e)
+static int make(struct content_hash *d, const char *openssl, struct err *e)
 {
 	if (!openssl) {
 		d->xxh = XXH64_createState();
-		return d->xxh ? 0 : err_nomem(e, "digest");
+		return d->xxh ? 0 : err_nomem(e, "content hash");
 	}
 	d->md = EVP_get_digestbyname(openssl);
 	d->evp = EVP_MD_CTX_new();
 	if (!d->md)
 		return err_set(e, ENOTSUP, "this OpenSSL has no %s", openssl);
-	return d->evp ? 0 : err_nomem(e, "digest");
+	return d->evp ? 0 : err_nomem(e, "content hash");
 }
 
-int digest_new(struct digest **out, const char *name, struct err *e)
+int content_hash_new(struct content_hash **out, const char *name, struct err *e)
 {
 	for (size_t i = 0; i < KINDS; i++) {
-		CLEANUP(digest_freep) struct digest *d = NULL;
+		CLEANUP(content_hash_freep) struct content_hash *d = NULL;
 		int rc;
 
 		if (strcmp(kinds[i].name, name) != 0)
 			continue;
 		d = calloc(1, sizeof(*d));
-		rc = d ? make(d, kinds[i].openssl, e) : err_nomem(e, "digest");
+		rc = d ? make(d, kinds[i].openssl, e) : err_nomem(e, "content hash");
 		if (rc == 0)
 			*out = TAKE(d);
 		return rc;
@@ -69,7 +69,7 @@ int digest_new(struct digest **out, const char *name, struct err *e)
 	return err_set(e, EINVAL, "unknown hash %s", name);
 }
 
-void digest_free(struct digest *d)
+void content_hash_free(struct content_hash *d)
 {
 	if (d) {
 		EVP_MD_CTX_free(d->evp);
@@ -83,21 +83,21 @@ static int failed(struct err *e)
 	return err_set(e, EIO, "cannot compute a hash");
 }
 
-int digest_start(struct digest *d, struct err *e)
+int content_hash_start(struct content_hash *d, struct err *e)
 {
 	if (d->xxh)
 		return XXH64_reset(d->xxh, 0) == XXH_OK ? 0 : failed(e);
 	return EVP_DigestInit_ex(d->evp, d->md, NULL) == 1 ? 0 : failed(e);
 }
 
-int digest_update(struct digest *d, struct bytes data, struct err *e)
+int content_hash_update(struct content_hash *d, struct bytes data, struct err *e)
 {
 	if (d->xxh)
 		return XXH64_update(d->xxh, data.p, data.len) == XXH_OK ? 0 : failed(e);
 	return EVP_DigestUpdate(d->evp, data.p, data.len) == 1 ? 0 : failed(e);
 }
 
-int digest_finish(struct digest *d, char hex[DIGEST_HEX_MAX], struct err *e)
+int content_hash_finish(struct content_hash *d, char hex[CONTENT_HASH_HEX], struct err *e)
 {
 	uint8_t out[EVP_MAX_MD_SIZE];
 	XXH64_canonical_t canonical;
