@@ -432,10 +432,8 @@ static bool cannot_verify(const struct key *key)
 static int verify_tam(const struct key *key, struct bytes plain, struct manifest *out,
 		      struct err *e)
 {
-	if (cannot_verify(key)) {
-		out->tam_verified = true;
+	if (cannot_verify(key))
 		return 0;
-	}
 	switch (tam_verify(key, "manifest", plain)) {
 	case TAM_VALID:
 		log_debug(logger, "TAM-verified manifest");

@@ -111,6 +111,15 @@ static int open_repo(struct reader *r, const struct location *where, struct err 
 	return repo_open(&r->repo, where, &(struct repo_options){ .cache_dir = cache_top }, e);
 }
 
+/* For the keys of Borg 1.0.  Failing to remember it changes nothing for this run. */
+static void note_tam(struct repo *repo, const struct manifest *manifest)
+{
+	struct err why = ERR_INIT;
+
+	if (manifest->tam_verified && security_note_tam(repo, manifest->tam_required, &why) < 0)
+		log_debug(logger, "%s", why.msg);
+}
+
 static int open_trust(struct reader *r, const struct prompt *prompt, struct err *e)
 {
 	CLEANUP(buf_fini) struct buf object = BUF_INIT;
@@ -125,7 +134,10 @@ static int open_trust(struct reader *r, const struct prompt *prompt, struct err 
 		rc = security_note_tam(r->repo, manifest->tam_required, e);
 	if (rc == 0)
 		rc = security_check(r->repo, r->key, manifest->timestamp, prompt, e);
-	return rc < 0 ? rc : install(r, TAKE(manifest), e);
+	if (rc < 0)
+		return rc;
+	note_tam(r->repo, manifest);
+	return install(r, TAKE(manifest), e);
 }
 
 static struct reader *reader_new(void)
