@@ -44,6 +44,27 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+/* Peak of resident memory since the last call, in MB. */
+static long peak_since(void)
+{
+	char line[128];
+	long kib = 0;
+	FILE *f = fopen("/proc/self/status", "r");
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (strncmp(line, "VmHWM:", 6) == 0)
+			kib = strtol(line + 6, NULL, 10);
+	}
+	if (f)
+		fclose(f);
+	f = fopen("/proc/self/clear_refs", "w");
+	if (f) {
+		fputs("5\n", f);
+		fclose(f);
+	}
+	return kib / 1024;
+}
+
 static void report(const char *what, double seconds, uint64_t bytes, size_t count)
 {
 	static double before;
@@ -55,7 +76,7 @@ static void report(const char *what, double seconds, uint64_t bytes, size_t coun
 	      (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) * 1e-6;
 	printf("%-28s %7.3f s  cpu %7.3f s  %6.2f GB/s  %9.0f objects/s  peak %ld MB\n", what,
 	       seconds, cpu - before, (double)bytes / seconds / 1e9, (double)count / seconds,
-	       use.ru_maxrss / 1024);
+	       peak_since());
 	before = cpu;
 }
 
