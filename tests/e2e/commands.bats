@@ -1,0 +1,158 @@
+#!/usr/bin/env bats
+# list, info and extract print what stock borg 1.2 prints, byte for byte, with its exit codes.
+
+load lib
+
+
+setup() {
+	sandbox
+	rich_tree "$T/src"
+	make_repo b12 repokey
+	b12 create --timestamp 2024-01-01T10:00:00 --comment 'a comment' "$T/repo::one" src
+	(cd src && b12 create --timestamp 2024-02-01T10:00:00 "$T/repo::two" .)
+	b12 create --timestamp 2024-03-01T10:00:00 "$T/repo::three" src/hello src/dir
+	b12 info "$T/repo" >/dev/null # its cache is in step from here on
+}
+
+# same COMMAND...: standard output, messages and exit status of both.
+same() {
+	local theirs ours
+	"$B12" "$@" >theirs.out 2>theirs.err
+	theirs=$?
+	"$ALCOVE" "$@" >ours.out 2>ours.err
+	ours=$?
+	[[ $theirs == "$ours" ]] || fail "$*: exit status $ours, not $theirs: $(<ours.err)" || return 1
+	cmp theirs.out ours.out || fail "$*: $(diff -a theirs.out ours.out | head -n 20)" || return 1
+	diff <(sed 's/^borg: /alcove: /' theirs.err) <(sed 's/^borg: /alcove: /' ours.err) || fail "$*: messages differ"
+}
+
+@test "list a repository" {
+	same list "$T/repo"
+	same list --short "$T/repo"
+	same list --json "$T/repo"
+	same list --format '{archive:<10}|{time}|{id}|{NL}' "$T/repo"
+	same list --format '{name}{TAB}{comment}{TAB}{hostname}{TAB}{username}{TAB}{command_line}{TAB}{end}{NL}' "$T/repo"
+	same list --last 2 "$T/repo"
+	same list --sort-by name "$T/repo"
+	same list -a 't*' --short "$T/repo"
+	same list --format '{time:%Y/%m/%d}{NUL}' "$T/repo"
+}
+
+@test "list an archive" {
+	same list "$T/repo::one"
+	same list --short "$T/repo::two"
+	same list --json-lines "$T/repo::two"
+	same list "$T/repo::two" dir hello
+	same list "$T/repo::one" --exclude 'sh:src/dir/**'
+	same list "$T/repo::one" --pattern '+src/hello' --pattern '-src/*'
+	same list "$T/repo::one" 're:h.*o$'
+}
+
+@test "list formats: every key" {
+	same list --format '{type} {mode} {uid} {gid} {user} {group} {path} {bpath} {source} {linktarget} {flags}{NL}' "$T/repo::one"
+	same list --format '{size} {csize} {num_chunks} {mtime} {isomtime} {health}{extra}{NL}' "$T/repo::one"
+	same list --format '{path:>80}|{size:8d}|{{}}{NL}' "$T/repo::one"
+	same list --format '{path} {md5} {sha1} {sha256} {sha512} {blake2b} {xxh64}{NL}' "$T/repo::one"
+	same list --format '{archivename} {archiveid} {path}{NUL}' "$T/repo::three"
+	same list --format '{mtime:%s} {ctime:%s} {isoctime}{NL}' "$T/repo::three"
+	same list --format '{path} {dsize} {dcsize} {unique_chunks}{NL}' "$T/repo::three"
+}
+
+@test "list: wrong combinations" {
+	same list --json "$T/repo::one"
+	same list --json-lines "$T/repo"
+	same list "$T/repo::nope"
+	same list "$T/repo::one" never-there
+}
+
+@test "info" {
+	same info "$T/repo"
+	same info --json "$T/repo"
+	same info "$T/repo::one"
+	same info --json "$T/repo::one"
+	same info --last 1 "$T/repo"
+	same info -a 't*' "$T/repo"
+}
+
+extracts() { # ARGUMENTS...: both, in folders of their own
+	rm -rf theirs ours
+	mkdir theirs ours
+	(cd theirs && "$B12" extract "$@" >../theirs.out 2>../theirs.err)
+	local theirs=$?
+	(cd ours && "$ALCOVE" extract "$@" >../ours.out 2>../ours.err)
+	local ours=$?
+	[[ $theirs == "$ours" ]] || fail "exit status $ours, not $theirs: $(<ours.err)" || return 1
+	cmp theirs.out ours.out || fail "output differs" || return 1
+	diff theirs.err ours.err || fail "messages differ" || return 1
+	# Folders that no item names have the time of their making.
+	find theirs ours -maxdepth 0 -exec touch -d @0 {} +
+	[[ ! -d theirs/src || ${NAMED_PARENTS:-yes} == yes ]] || touch -d @0 theirs/src ours/src
+	same_tree theirs ours
+	chattr -R -f -a -i theirs ours || true
+}
+
+@test "extract: everything" {
+	extracts "$T/repo::one"
+	extracts --list "$T/repo::two"
+	extracts --numeric-ids "$T/repo::two"
+	extracts --sparse "$T/repo::two"
+}
+
+@test "extract: what is asked for" {
+	extracts "$T/repo::two" dir hello hard2
+	extracts --strip-components 1 "$T/repo::one"
+	extracts --exclude 'sh:**/big' --exclude 'sh:**/hard1' "$T/repo::two"
+	NAMED_PARENTS=no extracts "$T/repo::one" src/dir/sub
+	extracts --dry-run --list "$T/repo::one"
+	extracts --noacls --noxattrs --noflags "$T/repo::two"
+	extracts "$T/repo::one" never-there
+}
+
+@test "extract --stdout" {
+	same extract --stdout "$T/repo::one" src/hello src/text
+	same extract --stdout "$T/repo::two"
+}
+
+@test "extract --sparse leaves holes" {
+	mkdir out
+	(cd out && "$ALCOVE" extract --sparse "$T/repo::two" sparse)
+	cmp src/sparse out/sparse
+	[[ $(stat -c %b out/sparse) -lt 8192 ]]
+}
+
+@test "extract over what is there" {
+	mkdir -p out/hello/full out/dir theirs/hello/full theirs/dir
+	echo old >out/text
+	echo old >theirs/text
+	(cd out && run "$ALCOVE" extract "$T/repo::two" && echo "$status" >../ours.status)
+	(cd theirs && run "$B12" extract "$T/repo::two" && echo "$status" >../theirs.status)
+	cmp ours.status theirs.status
+	cmp src/text out/text
+	[[ -d out/hello/full ]]
+}
+
+@test "progress and JSON log lines" {
+	mkdir out
+	cd out
+	run --separate-stderr "$ALCOVE" --log-json extract --progress --list "$T/repo::three"
+	[[ $status == 0 ]]
+	printf '%s\n' "${stderr_lines[@]}" | "$PYTHON" -c 'import json, sys
+kinds = [json.loads(line)["type"] for line in sys.stdin]
+assert "progress_percent" in kinds and "log_message" in kinds, kinds'
+}
+
+@test "usage errors" {
+	for arguments in '' 'nonsense' 'list --nonsense' 'extract' 'mount' 'list --last x ::'; do
+		run "$ALCOVE" $arguments
+		[[ $status -eq 2 || -z $arguments ]]
+		[[ -n $output ]]
+	done
+	run "$ALCOVE" --version
+	[[ $status == 0 && $output =~ ^[a-z]+\ [0-9]+\.[0-9]+ ]]
+	for command in mount umount list info extract; do
+		run "$ALCOVE" help "$command"
+		[[ $status == 0 && -n $output ]]
+		run "$ALCOVE" "$command" --help
+		[[ $status == 0 && $output == *usage* ]]
+	done
+}
