@@ -497,10 +497,12 @@ static int list_tree(struct archives *a, const struct seat *s, uint64_t after, v
 
 		if (rc == 0)
 			rc = tree_entry_name(t, index, &name, e);
+		if (rc == 0 && buf_append_byte(&name, 0) < 0)
+			rc = err_nomem(e, "list");
 		if (rc < 0)
 			return rc;
 		entry_of(a, s, &child, &out);
-		if (fn(arg, buf_bytes(&name), &out, i + 1) != 0)
+		if (fn(arg, (struct bytes){ name.p, name.len - 1 }, &out, i + 1) != 0)
 			break;
 	}
 	return 0;
@@ -854,7 +856,7 @@ static int choose_root(struct archives *a, struct err *e)
 
 int archives_open(struct view **out, const struct archives_options *options, struct err *e)
 {
-	CLEANUP(view_closep) struct view *view = NULL;
+	CLEANUP(view_freep) struct view *view = NULL;
 	struct archives *a = calloc(1, sizeof(*a));
 	int rc;
 

@@ -73,7 +73,7 @@ int view_refresh(struct view *v, view_changed_fn *fn, void *arg, struct err *e)
 	return v->ops->refresh(v, fn, arg, e);
 }
 
-void view_close(struct view *v)
+void view_free(struct view *v)
 {
 	if (v)
 		v->ops->close(v);

@@ -13,7 +13,7 @@
  * answer would need an archive that is not in memory.  The caller then leaves a function with
  * view_await() and asks again from there; so a thread that must not wait never does.
  *
- * Threads: everything from any thread; view_refresh() one at a time; view_close() alone.
+ * Threads: everything from any thread; view_refresh() one at a time; view_free() alone.
  */
 
 #include "core/base/bytes.h"
@@ -35,7 +35,8 @@ struct view_entry {
 	bool name_settled; /* and so does what the name means: for view_lookup(), absent too */
 };
 
-/* One name of a directory.  `cookie` (never 0) resumes the list behind it.  Nonzero stops. */
+/* One name of a directory, with a NUL behind it.  `cookie` (never 0) resumes the list behind it.
+ * Nonzero stops. */
 typedef int view_list_fn(void *arg, struct bytes name, const struct view_entry *entry,
 			 uint64_t cookie);
 /* Called once, from a thread that may wait. */
@@ -107,7 +108,7 @@ bool view_await(struct view *v, uint64_t node, view_ready_fn *fn, void *arg);
  * -errno, and the view stays as it was. */
 int view_refresh(struct view *v, view_changed_fn *fn, void *arg, struct err *e);
 
-void view_close(struct view *v); /* calls what still waits; does nothing for NULL */
-DEFINE_CLEANUP(struct view *, view_close);
+void view_free(struct view *v); /* calls what still waits; does nothing for NULL */
+DEFINE_CLEANUP(struct view *, view_free);
 
 #endif

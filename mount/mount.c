@@ -116,7 +116,7 @@ int mount_open(struct mount **out, struct view *view, const struct mount_options
 	int rc;
 
 	if (!m) {
-		view_close(view);
+		view_free(view);
 		return err_nomem(e, point);
 	}
 	m->view = view;
@@ -254,7 +254,7 @@ void mount_close(struct mount *m)
 	if (!m)
 		return;
 	pool_close(m->workers);
-	view_close(m->view);
+	view_free(m->view);
 	if (m->session && m->mounted && (m->foreground || atomic_load(&m->signal) == 0))
 		fuse_session_unmount(m->session);
 	if (m->session)
