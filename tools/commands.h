@@ -5,6 +5,9 @@
 
 #include "tools/command.h"
 
+extern const struct command command_extract;
 extern const struct command command_help;
+extern const struct command command_info;
+extern const struct command command_list;
 
 #endif

@@ -3,8 +3,7 @@
 #include "tools/commands.h"
 
 static const struct command *const commands[] = {
-	&command_help,
-	NULL,
+	&command_extract, &command_help, &command_info, &command_list, NULL,
 };
 
 int main(int argc, char **argv)
