@@ -30,12 +30,14 @@ HELPERDIR ?= /sbin
 LIB_SRC := $(wildcard core/*/*.c fs/*.c mount/*.c)
 TOOL_SRC := $(wildcard tools/*.c)
 TEST_SRC := $(wildcard tests/core/test_*.c tests/fs/test_*.c tests/mount/test_*.c tests/tools/test_*.c tests/conform/test_*.c)
+BENCH_SRC := $(wildcard tests/bench/*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 SUPPORT_SRC := $(wildcard tests/support/*.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(OUT)/%.o)
 TOOL_OBJ := $(TOOL_SRC:%.c=$(OUT)/%.o)
 TEST_BIN := $(TEST_SRC:%.c=$(OUT)/%)
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(OUT)/%)
+BENCH_BIN := $(BENCH_SRC:%.c=$(OUT)/%)
 SUPPORT_OBJ := $(SUPPORT_SRC:%.c=$(OUT)/%.o)
 
 ASAN := VARIANT=asan SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all" \
@@ -76,7 +78,7 @@ $(OUT)/tests/fuzz/%: $(OUT)/tests/fuzz/%.o $(OUT)/tests/fuzz/replay.o $(OUT)/lib
 $(OUT)/tests/fuzz/live_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/libalcove.a
 	$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer $^ $(LIBS) -o $@
 
-test-programs: $(OUT)/alcove $(TEST_BIN) $(FUZZ_BIN)
+test-programs: $(OUT)/alcove $(TEST_BIN) $(FUZZ_BIN) $(BENCH_BIN)
 
 unit: $(TEST_BIN) $(FUZZ_BIN)
 	@scripts/run-tests $(OUT) unit fuzz
