@@ -170,6 +170,7 @@ struct cache_entry *chunk_cache_claim(struct chunk_cache *c, const struct chunk_
 	e->state = CACHE_LOADING;
 	e->ahead = ahead;
 	set_cost(c, e, room);
+	c->loading += room;
 	shrink(c, dropped);
 	return e;
 }
@@ -178,6 +179,7 @@ void chunk_cache_fill(struct chunk_cache *c, struct cache_entry *e, struct chunk
 		      struct cache_list *dropped)
 {
 	assert(e->state == CACHE_LOADING);
+	c->loading -= e->cost;
 	e->state = CACHE_READY;
 	e->chunk = chunk;
 	set_cost(c, e, chunk_cost(chunk) + sizeof(*e));
@@ -189,6 +191,7 @@ void chunk_cache_fail(struct chunk_cache *c, struct cache_entry *e, int rc,
 		      const struct err *why, struct cache_list *dropped)
 {
 	assert(e->state == CACHE_LOADING);
+	c->loading -= e->cost;
 	e->state = CACHE_FAILED;
 	e->rc = rc;
 	if (e->waiters > 0 && why) {

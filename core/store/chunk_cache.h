@@ -48,6 +48,7 @@ struct chunk_cache {
 	struct cache_list recent; /* READY, the most recently used first */
 	struct cache_list queue;  /* QUEUED, the next to load first */
 	size_t used, max;
+	size_t loading;     /* cost of the LOADING entries */
 	size_t ahead_bytes; /* cost of the entries marked ahead */
 };
 

@@ -22,6 +22,7 @@
 
 enum {
 	CACHE_DEFAULT = 20 * 1024 * 1024, /* with SPARE 24 MiB of plaintext in all */
+	LOADING_MAX = 8 * 1024 * 1024,    /* of plaintext readahead may add to */
 	SPARE = 4 * 1024 * 1024,
 	QUEUE_MAX = 512,         /* hints */
 	SMALL = 128 * 1024,      /* plaintext bytes up to which objects are read in runs */
@@ -58,11 +59,14 @@ static size_t room_for(const struct fetch *f, const struct chunk_want *want)
 
 /* --- readahead --- */
 
+/* The buffers of what is being loaded are several times its size: they are bounded as well. */
 static bool may_load_ahead(const struct fetch *f, const struct chunk_want *want)
 {
-	size_t ahead = f->cache.ahead_bytes;
+	size_t ahead = f->cache.ahead_bytes, loading = f->cache.loading;
+	size_t room = room_for(f, want);
 
-	return ahead == 0 || ahead + room_for(f, want) <= f->cache.max / 2;
+	return (ahead == 0 || ahead + room <= f->cache.max / 2) &&
+	       (loading == 0 || loading + room <= LOADING_MAX);
 }
 
 static struct chunk_want want_of(const struct cache_entry *e)
@@ -276,6 +280,13 @@ static int load(struct fetch *f, const struct chunk_want *want, struct chunk **o
 	return job.rc;
 }
 
+/* Using what was loaded ahead, or being done with loading, makes room for more. */
+static void wake_readahead_locked(struct fetch *f)
+{
+	if (f->idle_workers > 0 && has_work(f))
+		cond_signal(&f->work);
+}
+
 /* Load an entry claimed by this thread, for it and for those who wait meanwhile. */
 static int load_entry(struct fetch *f, struct cache_entry *entry, const struct chunk_want *want,
 		      struct chunk **out, struct err *e)
@@ -296,6 +307,7 @@ static int load_entry(struct fetch *f, struct cache_entry *entry, const struct c
 		chunk_cache_fill(&f->cache, entry, chunk, &dropped);
 	else
 		chunk_cache_fail(&f->cache, entry, rc, &why, &dropped);
+	wake_readahead_locked(f);
 	mutex_unlock(&f->lock);
 	cache_list_release(&dropped);
 	if (rc == 0)
@@ -323,13 +335,6 @@ static int wait_locked(struct fetch *f, struct cache_entry *entry, struct chunk 
 	}
 	chunk_cache_leave(&f->cache, entry, dropped);
 	return rc;
-}
-
-/* Using what was loaded ahead makes room for more. */
-static void wake_readahead_locked(struct fetch *f)
-{
-	if (f->idle_workers > 0 && has_work(f))
-		cond_signal(&f->work);
 }
 
 int fetch_chunk(struct fetch *f, const struct chunk_want *want, struct chunk **out,

@@ -318,6 +318,8 @@ static void measure(const char *what, struct bench b)
 	measure_stream(&b, cpu_count(), false);
 	measure_stream(&b, 1, true);
 	measure_stream(&b, cpu_count(), true);
+	peak_since();
+	printf("%-28s %ld MB\n", "resident at rest", peak_since());
 	if (fetch_open(&f, b.repo, b.key, NULL, &e) < 0)
 		fail("fetch", &e);
 	measure_fetch(&b, f);
