@@ -22,7 +22,7 @@
 
 enum {
 	CACHE_DEFAULT = 20 * 1024 * 1024, /* with SPARE 24 MiB of plaintext in all */
-	LOADING_MAX = 8 * 1024 * 1024,    /* of plaintext readahead may add to */
+	LOADING_MAX = 6 * 1024 * 1024,    /* of plaintext readahead may add to */
 	SPARE = 4 * 1024 * 1024,
 	QUEUE_MAX = 512,         /* hints */
 	SMALL = 128 * 1024,      /* plaintext bytes up to which objects are read in runs */
