@@ -602,13 +602,11 @@ static int dispatch(struct run *run, struct arg_parser *top, int argc, char **ar
 	} else if (rc == ARGS_VERSION) {
 		printf("%s %s\n", run->program, BORG_VERSION);
 		rc = 0;
-	} else if (rc == ARGS_HELP || argc == 0) {
+	} else if (rc == ARGS_DONE && extras.count) {
+		rc = too_many(top, &extras);
+	} else if (rc == ARGS_HELP || at >= argc) {
 		command_show_help(run, NULL, HELP_ALL);
 		rc = 0;
-	} else if (extras.count || at >= argc) {
-		rc = extras.count ? too_many(top, &extras)
-				  : usage_error(top, "the following arguments are required: "
-						     "<command>");
 	} else {
 		run->command = find_command(run->commands, argv[at]);
 		rc = run->command ? with_args(run, top, argc - at - 1, argv + at + 1)

@@ -470,14 +470,22 @@ int files_link(struct files *f, struct bytes path, struct bytes target)
 
 int files_make_file(struct files *f, struct bytes path, int *fd)
 {
+	enum { HOW = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC };
+	struct bytes last;
 	const char *name;
-	int rc = prepare(f, path, &name);
+	int rc = go_to(f, path, &last);
 
 	*fd = -1;
 	if (rc != 0)
 		return rc;
-	*fd = openat(f->parent_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-		     0600);
+	name = c_string(f, last);
+	if (!name)
+		return -ENOMEM;
+	*fd = openat(f->parent_fd, name, HOW, 0600);
+	if (*fd < 0 && errno == EEXIST) { /* the rare case pays, not every file */
+		clear_place(f, name);
+		*fd = openat(f->parent_fd, name, HOW, 0600);
+	}
 	if (*fd < 0) /* what clear_place() could not remove is a directory with content */
 		return files_warn_os(f, path, "open", errno == EEXIST ? EISDIR : errno);
 	return 0;
@@ -489,7 +497,8 @@ int files_finish_file(struct files *f, struct bytes path, const struct item *it,
 	struct object o = { .path = path, .item = it, .fd = fd };
 	int rc;
 
-	if (ftruncate(fd, (off_t)size) < 0) {
+	/* Only a hole at the end leaves the file shorter than its content. */
+	if (f->options->sparse && ftruncate(fd, (off_t)size) < 0) {
 		rc = files_warn_os(f, path, "truncate_and_attrs", errno);
 		close(fd);
 		return rc;
