@@ -344,6 +344,15 @@ static void reply_value(struct call *c, const struct buf *value)
 		fuse_reply_buf(c->req, (const char *)value->p, value->len);
 }
 
+/*
+ * An attribute that is not there.  ls(1) asks for the security context of every file that it
+ * lists, and the kernel remembers no answer; told that there are none here it asks once.
+ */
+static int absence_of(struct bytes name)
+{
+	return bytes_is(name, "security.selinux") ? EOPNOTSUPP : ENODATA;
+}
+
 static void run_getxattr(struct call *c)
 {
 	CLEANUP(buf_fini) struct buf value = BUF_INIT;
@@ -353,7 +362,7 @@ static void run_getxattr(struct call *c)
 	if (rc < 0)
 		reply_failure(c, rc, &err);
 	else if (rc == 0)
-		fuse_reply_err(c->req, ENODATA);
+		fuse_reply_err(c->req, absence_of(c->name));
 	else
 		reply_value(c, &value);
 }
