@@ -505,6 +505,8 @@ static uint64_t stored_size(const struct item *it)
 {
 	uint64_t sum = 0;
 
+	if (S_ISLNK(it->mode))
+		return it->source.len; /* Borg's answer for either size */
 	for (size_t i = 0; i < it->chunk_count; i++)
 		sum += it->chunks[i].csize;
 	return sum;

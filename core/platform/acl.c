@@ -27,6 +27,17 @@ struct entry {
 	uint32_t id;
 };
 
+static struct bytes trim(struct bytes text)
+{
+	while (text.len > 0 && isspace(text.p[text.len - 1]))
+		text.len--;
+	while (text.len > 0 && isspace(text.p[0])) {
+		text.p++;
+		text.len--;
+	}
+	return text;
+}
+
 /* Up to FIELDS_MAX parts of a line between colons; their number, or 0 where there are more. */
 static size_t split(struct bytes line, struct bytes fields[FIELDS_MAX])
 {
@@ -59,6 +70,8 @@ static bool parse_id(struct bytes text, uint32_t *out)
 	return value < UINT32_MAX; /* the largest one means "none" */
 }
 
+/* Of "rwx<tab>#effective:r--" Borg cuts off the comment alone and adds its field behind the tab,
+ * so a permission may have blanks around it. */
 static bool parse_perm(struct bytes text, uint16_t *out)
 {
 	*out = 0;
@@ -116,7 +129,7 @@ static bool parse_line(struct bytes line, bool numeric_ids, struct owner_cache *
 	if (count < 3)
 		return false;
 	if (!parse_tag(fields[0], fields[1].len > 0, &out->tag) ||
-	    !parse_perm(fields[2], &out->perm))
+	    !parse_perm(trim(fields[2]), &out->perm))
 		return false;
 	if (out->tag != ACL_USER && out->tag != ACL_GROUP)
 		return true;
@@ -135,13 +148,7 @@ static struct bytes next_line(struct bytes *rest)
 	rest->len -= len + (newline != NULL);
 	if (comment)
 		line.len = (size_t)(comment - line.p);
-	while (line.len > 0 && isspace(line.p[line.len - 1]))
-		line.len--;
-	while (line.len > 0 && isspace(line.p[0])) {
-		line.p++;
-		line.len--;
-	}
-	return line;
+	return trim(line);
 }
 
 static int compare(const void *a, const void *b)

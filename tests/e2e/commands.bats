@@ -57,7 +57,7 @@ PY
 	same list --json-lines "$T/repo::two"
 	same list "$T/repo::two" dir hello
 	same list "$T/repo::one" --exclude 'sh:src/dir/**'
-	same list "$T/repo::one" --pattern '+src/hello' --pattern '-src/*'
+	same list "$T/repo::one" --pattern '+src/hello' --pattern='-src/*'
 	same list "$T/repo::one" 're:h.*o$'
 }
 
