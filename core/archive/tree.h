@@ -98,7 +98,4 @@ int tree_acl(struct tree *t, uint32_t index, bool is_default, struct buf *out, s
 size_t tree_name_count(const struct tree *t);
 struct bytes tree_name(const struct tree *t, size_t number);
 
-/* Heap and cache bytes now held by all trees of the process, for statistics. */
-size_t tree_memory(void);
-
 #endif
