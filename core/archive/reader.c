@@ -7,6 +7,8 @@
 
 #include "core/archive/reader.h"
 
+#include "core/archive/tree_file.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -16,6 +18,8 @@
 #include "core/platform/dirs.h"
 #include "core/store/keyring.h"
 #include "core/store/security.h"
+
+enum { TREE_CACHE_BYTES = 8 << 20 /* decrypted blocks of all trees */ };
 
 static const char logger[] = "borg.archive";
 
@@ -172,6 +176,9 @@ int reader_open(struct reader **out, const struct location *where,
 		return rc;
 	if (dirs_cache(&repo_config(r->repo)->id, &r->cache_dir, &why) < 0)
 		log_warning(logger, "no cache folder: %s", why.msg);
+	r->trees = tree_cache_new(TREE_CACHE_BYTES);
+	if (!r->trees)
+		return err_nomem(e, "reader");
 	rc = fetch_open(&r->fetch, r->repo, r->key, &options->fetch, e);
 	if (rc < 0)
 		return rc;
@@ -196,6 +203,7 @@ void reader_close(struct reader *r)
 	mutex_fini(&r->priv->lock);
 	mutex_fini(&r->priv->refreshing);
 	free(r->priv);
+	tree_cache_free(r->trees);
 	free(r->cache_dir);
 	free(r);
 }

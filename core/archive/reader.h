@@ -25,6 +25,7 @@ struct reader {
 	struct key *key;
 	struct fetch *fetch;
 	char *cache_dir; /* Alcove's folder for this repository, or NULL where there is none */
+	struct tree_cache *trees; /* decrypted blocks of all trees; they are closed before it */
 	struct reader_private *priv;
 };
 

@@ -291,7 +291,7 @@ int tree_lookup(struct tree *t, uint32_t dir, struct bytes name, uint32_t *index
 	uint8_t head[NAME_HEAD] = { 0 };
 	struct image_node n;
 	uint32_t low, high;
-	int rc = get_node(t, dir, &n, e), order;
+	int rc = get_node(t, dir, &n, e), order = 0;
 
 	if (rc < 0)
 		return rc;
