@@ -31,7 +31,7 @@ static int setup_cipher(struct envelope *env, struct err *e)
 	if (!ok)
 		return err_nomem(e, "cipher");
 	return digest_new(&env->mac, key->traits->blake2 ? DIGEST_BLAKE2B : DIGEST_HMAC_SHA256,
-			  key->enc_hmac_key, e);
+			  DIGEST_FASTEST, key->enc_hmac_key, e);
 }
 
 static enum digest_kind id_kind(const struct key *key)
@@ -49,7 +49,7 @@ int envelope_new(struct envelope **out, const struct key *key, struct err *e)
 	if (!env)
 		return err_nomem(e, "envelope");
 	env->key = key;
-	rc = digest_new(&env->id, id_kind(key), key->id_key, e);
+	rc = digest_new(&env->id, id_kind(key), DIGEST_FASTEST, key->id_key, e);
 	if (rc == 0 && key->traits->encrypts)
 		rc = setup_cipher(env, e);
 	if (rc < 0)
@@ -76,22 +76,58 @@ static bool type_fits(const struct key *key, uint8_t type)
 	       (key->traits->type == KEY_PASSPHRASE && type == KEY_REPOKEY);
 }
 
-static int decrypt(struct envelope *env, struct bytes object, struct buf *scratch,
-		   struct err *e)
+/* Everything that can be told before a key is used. */
+static int check_head(const struct envelope *env, struct bytes object, struct err *e)
 {
-	struct bytes text = { object.p + HEAD, object.len - HEAD };
+	if (object.len < TYPE || !type_fits(env->key, object.p[0]))
+		return err_set_id(e, EBADMSG, "IntegrityError", "Invalid encryption envelope");
+	if (env->key->traits->encrypts && (object.len < HEAD || object.len > INT32_MAX))
+		return err_set_id(e, EBADMSG, "IntegrityError",
+				  "Encryption envelope has an impossible size");
+	return 0;
+}
+
+static struct bytes signed_part(struct bytes object)
+{
+	return (struct bytes){ object.p + TYPE + MAC, object.len - TYPE - MAC };
+}
+
+static int check_mac(struct bytes object, const uint8_t mac[DIGEST_SIZE], struct err *e)
+{
+	if (sodium_memcmp(mac, object.p + TYPE, MAC) != 0)
+		return err_set_id(e, EBADMSG, "IntegrityError",
+				  "Encryption envelope checksum mismatch");
+	return 0;
+}
+
+static bool start_cipher(struct envelope *env, struct bytes object)
+{
 	uint8_t counter[BLOCK] = { 0 };
-	int n = 0;
 
 	memcpy(counter + BLOCK - IV, object.p + TYPE + MAC, IV);
+	return EVP_DecryptInit_ex2(env->cipher, NULL, NULL, counter, NULL);
+}
+
+/* The next bytes of what start_cipher() began; empty text is allowed. */
+static bool decrypt_next(struct envelope *env, struct bytes text, uint8_t *out)
+{
+	int n = 0;
+
+	return text.len == 0 ||
+	       (EVP_DecryptUpdate(env->cipher, out, &n, text.p, (int)text.len) &&
+		(size_t)n == text.len);
+}
+
+static int decrypt(struct envelope *env, struct bytes object, struct buf *scratch,
+		   struct bytes *payload, struct err *e)
+{
+	struct bytes text = { object.p + HEAD, object.len - HEAD };
+
 	if (buf_resize(scratch, text.len) < 0)
 		return err_nomem(e, "decryption");
-	if (text.len == 0)
-		return 0;
-	if (!EVP_DecryptInit_ex2(env->cipher, NULL, NULL, counter, NULL) ||
-	    !EVP_DecryptUpdate(env->cipher, scratch->p, &n, text.p, (int)text.len) ||
-	    (size_t)n != text.len)
+	if (!start_cipher(env, object) || !decrypt_next(env, text, scratch->p))
 		return err_set(e, EIO, "decryption failed");
+	*payload = buf_bytes(scratch);
 	return 0;
 }
 
@@ -99,30 +135,109 @@ int envelope_open(struct envelope *env, struct bytes object, struct buf *scratch
 		  struct bytes *payload, struct err *e)
 {
 	uint8_t mac[DIGEST_SIZE];
-	struct bytes signed_part;
-	int rc;
+	int rc = check_head(env, object, e);
 
-	if (object.len < TYPE || !type_fits(env->key, object.p[0]))
-		return err_set_id(e, EBADMSG, "IntegrityError", "Invalid encryption envelope");
+	if (rc < 0)
+		return rc;
 	if (!env->key->traits->encrypts) {
 		*payload = (struct bytes){ object.p + TYPE, object.len - TYPE };
 		return 0;
 	}
-	if (object.len < HEAD || object.len > INT32_MAX)
-		return err_set_id(e, EBADMSG, "IntegrityError",
-				  "Encryption envelope has an impossible size");
-	signed_part = (struct bytes){ object.p + TYPE + MAC, object.len - TYPE - MAC };
-	digest_of(env->mac, signed_part, (struct bytes){ 0 }, mac);
-	if (sodium_memcmp(mac, object.p + TYPE, MAC) != 0)
-		return err_set_id(e, EBADMSG, "IntegrityError",
-				  "Encryption envelope checksum mismatch");
-	rc = decrypt(env, object, scratch, e);
-	if (rc == 0)
-		*payload = buf_bytes(scratch);
-	return rc;
+	digest_of(env->mac, signed_part(object), mac);
+	rc = check_mac(object, mac, e);
+	return rc < 0 ? rc : decrypt(env, object, scratch, payload, e);
+}
+
+void envelope_open_pair(struct envelope *env, struct envelope_job jobs[2])
+{
+	struct digest *const both[2] = { env->mac, env->mac };
+	uint8_t mac[2][DIGEST_SIZE];
+	struct bytes messages[2];
+	bool sound = env->key->traits->encrypts;
+
+	for (size_t i = 0; i < 2 && sound; i++)
+		sound = check_head(env, jobs[i].object, NULL) == 0;
+	if (!sound) { /* nothing to interleave, or not worth it */
+		for (size_t i = 0; i < 2; i++)
+			jobs[i].rc = envelope_open(env, jobs[i].object, jobs[i].scratch,
+						   &jobs[i].payload, jobs[i].err);
+		return;
+	}
+	messages[0] = signed_part(jobs[0].object);
+	messages[1] = signed_part(jobs[1].object);
+	digest_pair(both, messages, mac);
+	for (size_t i = 0; i < 2; i++) {
+		struct envelope_job *job = &jobs[i];
+
+		job->rc = check_mac(job->object, mac[i], job->err);
+		if (job->rc == 0)
+			job->rc = decrypt(env, job->object, job->scratch, &job->payload,
+					  job->err);
+	}
+}
+
+/* Does the payload begin with prefix?  Leaves the cipher behind it. */
+static bool begins_with(struct envelope *env, struct bytes object, struct bytes prefix)
+{
+	uint8_t start[BLOCK];
+
+	return prefix.len <= sizeof(start) && object.len >= HEAD + prefix.len &&
+	       start_cipher(env, object) &&
+	       decrypt_next(env, (struct bytes){ object.p + HEAD, prefix.len }, start) &&
+	       memcmp(start, prefix.p, prefix.len) == 0;
+}
+
+/*
+ * Decrypts before the MAC is verified, since the id needs the plaintext; CTR does not mind, and
+ * what it yields is only hashed.  The prefix decides no more than which of two ways verifies
+ * the same things.
+ */
+int envelope_open_plain(struct envelope *env, struct bytes object, struct bytes prefix,
+			struct buf *out, struct chunk_id *id, struct err *e)
+{
+	struct digest *const digests[2] = { env->mac, env->id };
+	uint8_t values[2][DIGEST_SIZE];
+	struct bytes messages[2], text;
+	int rc;
+
+	if (!env->mac || !digest_pairs_well(env->mac))
+		return 0;
+	rc = check_head(env, object, e);
+	if (rc < 0)
+		return rc;
+	if (!begins_with(env, object, prefix))
+		return 0;
+	text = (struct bytes){ object.p + HEAD + prefix.len, object.len - HEAD - prefix.len };
+	if (buf_resize(out, text.len) < 0)
+		return err_nomem(e, "decryption");
+	if (!decrypt_next(env, text, out->p)) {
+		out->len = 0;
+		return err_set(e, EIO, "decryption failed");
+	}
+	messages[0] = signed_part(object);
+	messages[1] = buf_bytes(out);
+	digest_pair(digests, messages, values);
+	rc = check_mac(object, values[0], e);
+	if (rc < 0) {
+		out->len = 0;
+		return rc;
+	}
+	memcpy(id->b, values[1], sizeof(id->b));
+	return 1;
 }
 
 void envelope_id(struct envelope *env, struct bytes plaintext, struct chunk_id *out)
 {
-	digest_of(env->id, plaintext, (struct bytes){ 0 }, out->b);
+	digest_of(env->id, plaintext, out->b);
+}
+
+void envelope_id_pair(struct envelope *env, const struct bytes plaintexts[2],
+		      struct chunk_id out[2])
+{
+	struct digest *const both[2] = { env->id, env->id };
+	uint8_t ids[2][DIGEST_SIZE];
+
+	digest_pair(both, plaintexts, ids);
+	memcpy(out[0].b, ids[0], sizeof(out[0].b));
+	memcpy(out[1].b, ids[1], sizeof(out[1].b));
 }

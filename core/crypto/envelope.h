@@ -7,7 +7,7 @@
  *   none, authenticated*:  type(1) payload
  *   encrypted modes:       type(1) mac(32) iv(8) ciphertext
  *
- * The mac covers iv and ciphertext; it is verified before anything is decrypted.
+ * The mac covers iv and ciphertext; nothing leaves this module before it was verified.
  * Source: docs/format.md "Envelope".
  * Threads: a struct envelope keeps cipher and MAC contexts and has one user at a time.
  */
@@ -28,7 +28,29 @@ DEFINE_CLEANUP(struct envelope *, envelope_free);
 int envelope_open(struct envelope *env, struct bytes object, struct buf *scratch,
 		  struct bytes *payload, struct err *e);
 
+/* Two at once, their MACs interleaved; each job gets what envelope_open() would return. */
+struct envelope_job {
+	struct bytes object;
+	struct buf *scratch;
+	struct bytes payload;
+	int rc;
+	struct err *err;
+};
+void envelope_open_pair(struct envelope *env, struct envelope_job jobs[2]);
+
+/*
+ * For a payload that is `prefix` and then the plaintext itself: MAC and id are over the same
+ * bytes but for their encryption, so both are computed at once.  Replaces out's content by the
+ * plaintext, *id by its id.
+ * Returns 1; 0 when the payload begins otherwise or this processor gains nothing (then nothing
+ * was done); errors as envelope_open(), with out empty.
+ */
+int envelope_open_plain(struct envelope *env, struct bytes object, struct bytes prefix,
+			struct buf *out, struct chunk_id *id, struct err *e);
+
 /* The (keyed) id of a plaintext; see id_hash.h for the rules.  Reuses env's contexts. */
 void envelope_id(struct envelope *env, struct bytes plaintext, struct chunk_id *out);
+void envelope_id_pair(struct envelope *env, const struct bytes plaintexts[2],
+		      struct chunk_id out[2]);
 
 #endif

@@ -13,7 +13,7 @@ struct unsealer {
 	const struct key *key;
 	struct envelope *envelope;
 	struct decompressor *decompressor;
-	struct buf scratch; /* decrypted payload, reused */
+	struct buf scratch[2]; /* decrypted payloads, reused; the second for pairs */
 };
 
 int unsealer_new(struct unsealer **out, const struct key *key, struct err *e)
@@ -40,7 +40,8 @@ void unsealer_free(struct unsealer *u)
 		return;
 	envelope_free(u->envelope);
 	decompressor_free(u->decompressor);
-	buf_fini(&u->scratch);
+	buf_fini(&u->scratch[0]);
+	buf_fini(&u->scratch[1]);
 	free(u);
 }
 
@@ -52,32 +53,89 @@ static bool id_is_checked(const struct unsealer *u, const struct chunk_id *id)
 	return !keyless && !id_equal(id, &MANIFEST_ID);
 }
 
+static int wrong_id(const struct chunk_id *id, struct err *e)
+{
+	char hex[CHUNK_ID_HEX];
+
+	return err_set_id(e, EBADMSG, "IntegrityError",
+			  "Data integrity error: Chunk %s: id verification failed",
+			  id_hex(id, hex));
+}
+
+/* The last word on an object: what is wrong with it, and then nothing of it comes out. */
+static int verdict(const struct unsealer *u, const struct chunk_id *id,
+		   const struct chunk_id *is, int rc, struct buf *out, struct err *e)
+{
+	char hex[CHUNK_ID_HEX];
+
+	if (rc < 0)
+		rc = err_wrap(e, rc, "chunk %s", id_hex(id, hex));
+	else if (id_is_checked(u, id) && sodium_memcmp(is->b, id->b, sizeof(is->b)) != 0)
+		rc = wrong_id(id, e);
+	if (rc < 0)
+		out->len = 0;
+	return rc;
+}
+
+/* Stored as it is: MAC and id at once.  1 done, 0 not of that kind. */
+static int unseal_plain(struct unsealer *u, const struct chunk_id *id, struct bytes object,
+			struct buf *out, struct chunk_id *is, struct err *e)
+{
+	static const uint8_t none[] = { 0x00, 0x00 };
+
+	if (!id_is_checked(u, id) || object.len > OBJECT_PLAIN_MAX)
+		return 0;
+	return envelope_open_plain(u->envelope, object, (struct bytes){ none, sizeof(none) },
+				   out, is, e);
+}
+
+static int expand(struct unsealer *u, struct bytes payload, size_t size_hint, struct buf *out,
+		  struct err *e)
+{
+	return decompress(u->decompressor, payload, size_hint, OBJECT_PLAIN_MAX, out, e);
+}
+
 int object_unseal(struct unsealer *u, const struct chunk_id *id, struct bytes object,
 		  size_t size_hint, struct buf *out, struct err *e)
 {
-	char hex[CHUNK_ID_HEX];
 	struct bytes payload = { 0 };
-	struct chunk_id is;
+	struct chunk_id is = { 0 };
 	int rc;
 
-	rc = envelope_open(u->envelope, object, &u->scratch, &payload, e);
+	rc = unseal_plain(u, id, object, out, &is, e);
+	if (rc != 0)
+		return verdict(u, id, &is, rc < 0 ? rc : 0, out, e);
+	rc = envelope_open(u->envelope, object, &u->scratch[0], &payload, e);
 	if (rc == 0)
-		rc = decompress(u->decompressor, payload, size_hint, OBJECT_PLAIN_MAX, out, e);
-	if (rc < 0)
-		return err_wrap(e, rc, "chunk %s", id_hex(id, hex));
-	if (!id_is_checked(u, id))
-		return 0;
-	envelope_id(u->envelope, buf_bytes(out), &is);
-	if (sodium_memcmp(is.b, id->b, sizeof(is.b)) != 0)
-		return err_set_id(e, EBADMSG, "IntegrityError",
-				  "Data integrity error: Chunk %s: id verification failed",
-				  id_hex(id, hex));
-	return 0;
+		rc = expand(u, payload, size_hint, out, e);
+	if (rc == 0 && id_is_checked(u, id))
+		envelope_id(u->envelope, buf_bytes(out), &is);
+	return verdict(u, id, &is, rc, out, e);
 }
 
 void object_unseal_pair(struct unsealer *u, struct unseal_job jobs[2])
 {
+	struct envelope_job open[2];
+	struct bytes plain[2] = { 0 };
+	struct chunk_id is[2];
+
 	for (size_t i = 0; i < 2; i++)
-		jobs[i].rc = object_unseal(u, jobs[i].id, jobs[i].object, jobs[i].size_hint,
-					   jobs[i].out, &jobs[i].err);
+		open[i] = (struct envelope_job){ .object = jobs[i].object,
+						 .scratch = &u->scratch[i],
+						 .err = &jobs[i].err };
+	envelope_open_pair(u->envelope, open);
+	for (size_t i = 0; i < 2; i++) {
+		struct unseal_job *job = &jobs[i];
+
+		job->rc = open[i].rc;
+		if (job->rc == 0)
+			job->rc =
+				expand(u, open[i].payload, job->size_hint, job->out, &job->err);
+		if (job->rc == 0 && id_is_checked(u, job->id))
+			plain[i] = buf_bytes(job->out);
+	}
+	envelope_id_pair(u->envelope, plain, is);
+	for (size_t i = 0; i < 2; i++)
+		jobs[i].rc =
+			verdict(u, jobs[i].id, &is[i], jobs[i].rc, jobs[i].out, &jobs[i].err);
 }
