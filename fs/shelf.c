@@ -61,7 +61,7 @@ struct shelf {
 	bool filtered;
 	struct pool *loaders;
 	struct mutex lock;  /* guards everything below, and the slots */
-	struct table slots; /* uint32_t -> struct slot * */
+	struct table slots; /* uint64_t number -> struct slot *: eights, so aligned */
 	uint64_t clock;
 	unsigned open_count;
 	bool closing;
@@ -86,7 +86,7 @@ int shelf_open(struct shelf **out, const struct shelf_options *options, struct e
 	s->filtered = (options->tree.matcher && !matcher_is_trivial(options->tree.matcher)) ||
 		      options->tree.strip_components > 0 || options->tree.consider_part_files;
 	mutex_init(&s->lock);
-	table_init(&s->slots, sizeof(uint32_t), sizeof(struct slot *));
+	table_init(&s->slots, sizeof(uint64_t), sizeof(struct slot *));
 	rc = pool_open(&s->loaders, "alcove-load", LOADERS, LOADS_MAX, e);
 	if (rc < 0)
 		return rc;
@@ -141,11 +141,12 @@ static struct slot *slot_new(struct shelf *s, uint32_t number, const struct chun
 int shelf_add(struct shelf *s, uint32_t number, const struct chunk_id *id, struct bytes name,
 	      struct err *e)
 {
+	uint64_t key = number;
 	struct slot **place;
 	int rc = 0;
 
 	mutex_lock(&s->lock);
-	place = table_put(&s->slots, &number, NULL);
+	place = table_put(&s->slots, &key, NULL);
 	if (place && !*place)
 		*place = slot_new(s, number, id, name);
 	if (!place || !*place)
@@ -153,14 +154,15 @@ int shelf_add(struct shelf *s, uint32_t number, const struct chunk_id *id, struc
 	else
 		(*place)->retired = false;
 	if (place && !*place)
-		table_remove(&s->slots, &number);
+		table_remove(&s->slots, &key);
 	mutex_unlock(&s->lock);
 	return rc < 0 ? err_nomem(e, "archives") : 0;
 }
 
 static struct slot *find_locked(struct shelf *s, uint32_t number)
 {
-	struct slot **place = table_get(&s->slots, &number);
+	uint64_t key = number;
+	struct slot **place = table_get(&s->slots, &key);
 
 	return place ? *place : NULL;
 }

@@ -9,5 +9,7 @@ extern const struct command command_extract;
 extern const struct command command_help;
 extern const struct command command_info;
 extern const struct command command_list;
+extern const struct command command_mount;
+extern const struct command command_umount;
 
 #endif

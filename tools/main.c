@@ -1,12 +1,18 @@
 /* main.c - the program: the table of its commands. */
 
 #include "tools/commands.h"
+#include "tools/helper.h"
 
 static const struct command *const commands[] = {
-	&command_extract, &command_help, &command_info, &command_list, NULL,
+	&command_extract, &command_help,   &command_info, &command_list,
+	&command_mount,   &command_umount, NULL,
 };
 
 int main(int argc, char **argv)
 {
+	int status;
+
+	if (helper_main(commands, argc, argv, &status))
+		return status;
 	return command_main(commands, argc, argv);
 }

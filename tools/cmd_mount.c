@@ -1,0 +1,298 @@
+/*
+ * cmd_mount.c - `mount`: a repository, or one archive, as a file system.
+ *
+ * All that can go wrong is tried while the terminal is still there: options and mount point
+ * before anything is opened, repository, key and archive before the kernel hears of it.
+ */
+
+#include "tools/commands.h"
+
+#include "core/base/cleanup.h"
+#include "fs/archives.h"
+#include "mount/background.h"
+#include "mount/mount.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { CACHED_CHUNK = 2 << 20 }; /* what BORG_MOUNT_DATA_CACHE_ENTRIES counts, about */
+
+struct mount_args {
+	struct location where;
+	const char *point;
+	struct arg_list paths;
+	const char *options;
+	bool foreground, numeric_ids;
+	int strip_components;
+	struct select_options filter;
+	struct matcher *matcher;
+};
+
+static const struct arg_option mount_options[] = {
+	{ .name = "consider-checkpoints",
+	  .kind = ARG_FLAG,
+	  .offset = offsetof(struct mount_args, filter) +
+		    offsetof(struct select_options, consider_checkpoints),
+	  .help = "Show checkpoint archives in the repository contents list (default: "
+		  "hidden)." },
+	{ .letter = 'f',
+	  .name = "foreground",
+	  .kind = ARG_FLAG,
+	  .offset = offsetof(struct mount_args, foreground),
+	  .help = "stay in foreground, do not daemonize" },
+	{ .letter = 'o',
+	  .kind = ARG_VALUE,
+	  .offset = offsetof(struct mount_args, options),
+	  .metavar = "OPTIONS",
+	  .help = "Extra mount options",
+	  .once = true },
+	{ .name = "numeric-ids",
+	  .synonym = "numeric-owner",
+	  .kind = ARG_FLAG,
+	  .offset = offsetof(struct mount_args, numeric_ids),
+	  .help = "use numeric user and group identifiers from archive(s)" },
+	ARCHIVE_FILTER_OPTIONS(struct mount_args, filter),
+	EXCLUSION_OPTIONS(struct mount_args, matcher),
+	{ .name = "strip-components",
+	  .kind = ARG_VALUE,
+	  .offset = offsetof(struct mount_args, strip_components),
+	  .convert = arg_int,
+	  .metavar = "NUMBER",
+	  .help = "Remove the specified number of leading path elements. Paths with fewer "
+		  "elements will be silently skipped." },
+};
+
+static const struct arg_positional mount_positionals[] = {
+	{ "REPOSITORY_OR_ARCHIVE", ARG_ONE, offsetof(struct mount_args, where), arg_location,
+	  "repository or archive to mount" },
+	{ "MOUNTPOINT", ARG_ONE, offsetof(struct mount_args, point), NULL,
+	  "where to mount filesystem" },
+	{ "PATH", ARG_ANY, offsetof(struct mount_args, paths), NULL,
+	  "paths to extract; patterns are supported" },
+};
+
+static void mount_args_fini(void *arg)
+{
+	struct mount_args *args = arg;
+
+	location_fini(&args->where);
+	filter_fini(&args->filter);
+	matcher_free(args->matcher);
+}
+
+/* --- before anything is opened --- */
+
+static int check_combination(const struct mount_args *args, const struct mount_options *o,
+			     struct err *e)
+{
+	const char *fuse = getenv("BORG_FUSE_IMPL");
+
+	if (fuse && strcmp(fuse, "none") == 0)
+		return err_set_id(e, ENOTSUP, "Error",
+				  "borg mount not available: no FUSE support, "
+				  "BORG_FUSE_IMPL=none.");
+	if (args->where.archive && o->versions)
+		return err_set_id(e, EINVAL, "Error",
+				  "for versions view, do not specify a single archive, but "
+				  "always give the repository as location.");
+	if (args->where.archive &&
+	    (select_is_filter(&args->filter) || args->filter.consider_checkpoints))
+		return err_set_id(e, EINVAL, "Error",
+				  "The options --first, --last, --prefix, and --glob-archives, "
+				  "and --consider-checkpoints can only be used on repository "
+				  "targets.");
+	return 0;
+}
+
+/* The mount point's real path; a repository elsewhere cannot be in the way. */
+static int check_point(const struct mount_args *args, char **point, struct err *e)
+{
+	CLEANUP(cleanup_freep) char *repository = NULL;
+
+	if (args->where.proto == LOCATION_FILE)
+		repository = realpath(args->where.path, NULL);
+	return mount_check_point(args->point, repository, point, e);
+}
+
+static size_t cache_bytes(const struct mount_options *o)
+{
+	const char *entries = getenv("BORG_MOUNT_DATA_CACHE_ENTRIES");
+	long count = entries ? strtol(entries, NULL, 10) : 0;
+
+	if (o->cache_size > 0)
+		return o->cache_size < SIZE_MAX ? (size_t)o->cache_size : SIZE_MAX;
+	return count > 0 && count < 1 << 20 ? (size_t)count * CACHED_CHUNK : 0;
+}
+
+/* --- the mount --- */
+
+struct opened { /* what a mount stands on, in the order of opening */
+	struct owner_cache *owners;
+	struct attr_policy policy;
+	struct reader *reader;
+	struct mount *mount;
+};
+
+static void opened_fini(struct opened *o)
+{
+	mount_close(o->mount);
+	reader_close(o->reader);
+	owner_cache_free(o->owners);
+}
+
+static int open_reader(struct run *run, const struct mount_args *args,
+		       const struct mount_options *o, struct reader **out, struct err *e)
+{
+	struct reader_options options = {
+		.prompt = &run->prompt,
+		.fetch = { .cache_bytes = cache_bytes(o) },
+	};
+
+	return reader_open(out, &args->where, &options, e);
+}
+
+static int open_view(const struct run *run, const struct mount_args *args,
+		     const struct mount_options *o, const struct opened *opened,
+		     struct view **out, struct err *e)
+{
+	struct archives_options options = {
+		.shelf = {
+			.reader = opened->reader,
+			.policy = &opened->policy,
+			.tree = {
+				.matcher = args->matcher,
+				.strip_components = (unsigned)args->strip_components,
+				.consider_part_files = run->common.consider_part_files,
+				.made_up_uid = getuid(),
+				.made_up_gid = getgid(),
+			},
+		},
+		.select = args->filter,
+		.archive = args->where.archive,
+		.subdir = o->subdir,
+		.allow_damaged_files = o->allow_damaged_files,
+		.uid = getuid(),
+		.gid = getgid(),
+	};
+
+	return archives_open(out, &options, e);
+}
+
+static int open_all(struct run *run, const struct mount_args *args,
+		    const struct mount_options *o, const char *point, struct opened *out,
+		    struct err *e)
+{
+	struct view *view = NULL;
+	int rc;
+
+	out->owners = owner_cache_new();
+	if (!out->owners)
+		return err_nomem(e, "owners");
+	out->policy = (struct attr_policy){
+		.numeric_ids = args->numeric_ids,
+		.force_uid = o->has_uid,
+		.force_gid = o->has_gid,
+		.uid = o->uid,
+		.gid = o->gid,
+		.umask = o->umask,
+		.owners = out->owners,
+	};
+	rc = open_reader(run, args, o, &out->reader, e);
+	if (rc == 0)
+		rc = open_view(run, args, o, out, &view, e);
+	if (rc == 0)
+		rc = mount_open(&out->mount, view, o, point, args->foreground, e);
+	return rc;
+}
+
+static int serve(struct run *run, const struct mount_args *args, const struct mount_options *o,
+		 const char *point, struct background *background, struct err *e)
+{
+	CLEANUP(opened_fini) struct opened opened = { 0 };
+	int rc = open_all(run, args, o, point, &opened, e);
+
+	if (rc < 0)
+		return rc;
+	log_info("borg.archiver", "Mounting filesystem");
+	if (!args->foreground) {
+		log_to_syslog("alcove");
+		rc = background_ready(background, 0, e);
+	}
+	if (rc == 0)
+		rc = mount_serve(opened.mount, e);
+	return rc < 0 ? rc : 0;
+}
+
+/* Fork, unless in the foreground: the parent returns with the child's exit status. */
+static int serve_in_its_place(struct run *run, const struct mount_args *args,
+			      const struct mount_options *o, const char *point, struct err *e)
+{
+	struct background background = { .pipe = -1 };
+	int status, rc;
+
+	if (args->foreground)
+		return serve(run, args, o, point, NULL, e);
+	rc = background_fork(&background, &status, e);
+	if (rc < 0)
+		return rc;
+	if (rc == 0) {
+		run->exit_code = status;
+		return 0;
+	}
+	run->common.show_rc = false; /* the parent says how it went */
+	return serve(run, args, o, point, &background, e);
+}
+
+static int run_mount(struct run *run, void *arg, struct err *e)
+{
+	struct mount_args *args = arg;
+	CLEANUP(mount_options_fini) struct mount_options options = { 0 };
+	CLEANUP(cleanup_freep) char *point = NULL;
+	int rc = args->options ? mount_options_parse(&options, args->options, e) : 0;
+
+	if (rc == 0 && args->strip_components < 0)
+		rc = err_set_id(e, EINVAL, "Error",
+				"--strip-components: the number must not be negative");
+	if (rc == 0)
+		rc = check_combination(args, &options, e);
+	if (rc == 0)
+		rc = matcher_complete(&args->matcher, &args->paths, e);
+	if (rc == 0)
+		rc = check_point(args, &point, e);
+	return rc < 0 ? rc : serve_in_its_place(run, args, &options, point, e);
+}
+
+const struct command command_mount = {
+	.name = "mount",
+	.summary = "mount repository",
+	.description =
+		"Mounts a repository, or one archive, as a read-only file system.  Each "
+		"archive\n"
+		"is a directory; it is read when first entered.  Archives made or deleted\n"
+		"meanwhile appear and vanish by themselves, and no lock is held.\n"
+		"\n"
+		"Options of -o, separated by commas:\n"
+		"\n"
+		"  versions             one merged tree with all versions of every file\n"
+		"  allow_damaged_files  what is lost reads as zeros instead of an error\n"
+		"  ignore_permissions   everybody who may use the mount may read everything\n"
+		"  uid=N, gid=N         owner of everything\n"
+		"  umask=OCTAL          cleared from all modes\n"
+		"  cache_size=BYTES     chunks kept in memory (K, M, G may follow)\n"
+		"  subdir=PATH          show this directory as the root\n"
+		"  allow_other, allow_root, fsname=, subtype=, auto_unmount, debug, nodev, "
+		"...\n"
+		"                       as other FUSE file systems have them\n"
+		"\n"
+		"Unmount with `alcove umount MOUNTPOINT` or `fusermount3 -u MOUNTPOINT`.  In "
+		"the\n"
+		"foreground (-f) Ctrl-C unmounts too.\n",
+	COMMAND_OPTIONS(mount_options),
+	COMMAND_POSITIONALS(mount_positionals),
+	.args_size = sizeof(struct mount_args),
+	.args_fini = mount_args_fini,
+	.flags = COMMAND_BYPASS_LOCK | COMMAND_OWN_SIGNALS,
+	.run = run_mount,
+};
