@@ -13,6 +13,7 @@
 #include "mount/mount.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -94,15 +95,17 @@ static int check_combination(const struct mount_args *args, const struct mount_o
 				  "borg mount not available: no FUSE support, "
 				  "BORG_FUSE_IMPL=none.");
 	if (args->where.archive && o->versions)
-		return err_set_id(e, EINVAL, "Error",
-				  "for versions view, do not specify a single archive, but "
-				  "always give the repository as location.");
+		return err_set_id(
+			e, EINVAL, "Error",
+			"Error: for versions view, do not specify a single archive, but "
+			"always give the repository as location.");
 	if (args->where.archive &&
 	    (select_is_filter(&args->filter) || args->filter.consider_checkpoints))
-		return err_set_id(e, EINVAL, "Error",
-				  "The options --first, --last, --prefix, and --glob-archives, "
-				  "and --consider-checkpoints can only be used on repository "
-				  "targets.");
+		return err_set_id(
+			e, EINVAL, "Error",
+			"Error: The options --first, --last, --prefix, and --glob-archives, "
+			"and --consider-checkpoints can only be used on repository "
+			"targets.");
 	return 0;
 }
 
@@ -207,11 +210,25 @@ static int open_all(struct run *run, const struct mount_args *args,
 	return rc;
 }
 
+/*
+ * A mount lives for weeks and hands chunks of all sizes from thread to thread: with an arena for
+ * each thread and large buffers in them, malloc(3) would keep twice what is in use.
+ */
+static void bound_heap(void)
+{
+	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_MMAP_THRESHOLD, 128 << 10);
+	mallopt(M_TRIM_THRESHOLD, 1 << 20);
+}
+
 static int serve(struct run *run, const struct mount_args *args, const struct mount_options *o,
 		 const char *point, struct background *background, struct err *e)
 {
 	CLEANUP(opened_fini) struct opened opened = { 0 };
-	int rc = open_all(run, args, o, point, &opened, e);
+	int rc;
+
+	bound_heap();
+	rc = open_all(run, args, o, point, &opened, e);
 
 	if (rc < 0)
 		return rc;
@@ -254,7 +271,7 @@ static int run_mount(struct run *run, void *arg, struct err *e)
 
 	if (rc == 0 && args->strip_components < 0)
 		rc = err_set_id(e, EINVAL, "Error",
-				"--strip-components: the number must not be negative");
+				"Error: --strip-components: the number must not be negative");
 	if (rc == 0)
 		rc = check_combination(args, &options, e);
 	if (rc == 0)
