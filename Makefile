@@ -69,6 +69,7 @@ $(OUT)/alcove: $(TOOL_OBJ) $(OUT)/libalcove.a
 	$(CC) $(LDFLAGS_ALL) $^ $(LIBS) -o $@
 	@[ "$(VARIANT)" != release ] || ln -sf release/alcove build/alcove
 
+$(OUT)/tests/bench/bench_object: LIBS += -lmsgpackc
 $(OUT)/tests/%: $(OUT)/tests/%.o $(SUPPORT_OBJ) $(OUT)/libtools.a $(OUT)/libalcove.a
 	$(CC) $(LDFLAGS_ALL) $^ $(LIBS) -lcmocka -o $@
 

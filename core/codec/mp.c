@@ -21,33 +21,23 @@ static size_t left(const struct mp *m)
 	return (size_t)(m->end - m->p);
 }
 
-enum mp_type mp_peek(const struct mp *m)
-{
-	uint8_t b;
+/* clang-format off */
+#define TWICE(...) __VA_ARGS__, __VA_ARGS__
+#define TIMES_16(x) TWICE(TWICE(TWICE(TWICE(x))))
 
-	if (m->bad || m->p == m->end)
-		return MP_END;
-	b = *m->p;
-	if (b < 0x80 || b >= 0xe0 || (b >= 0xcc && b <= 0xd3))
-		return MP_INT;
-	if (b < 0x90 || b == 0xde || b == 0xdf)
-		return MP_MAP;
-	if (b < 0xa0 || b == 0xdc || b == 0xdd)
-		return MP_ARRAY;
-	if (b < 0xc0 || (b >= 0xc4 && b <= 0xc6) || (b >= 0xd9 && b <= 0xdb))
-		return MP_STR;
-	if (b == 0xc0)
-		return MP_NIL;
-	return b == 0xc2 || b == 0xc3 ? MP_BOOL : MP_OTHER;
-}
-
-bool mp_nil(struct mp *m)
-{
-	if (mp_peek(m) != MP_NIL)
-		return false;
-	m->p++;
-	return true;
-}
+const uint8_t MP_TYPES[256] = {
+	/* 00 */ TWICE(TWICE(TWICE(TIMES_16(MP_INT)))),
+	/* 80 */ TIMES_16(MP_MAP),
+	/* 90 */ TIMES_16(MP_ARRAY),
+	/* a0 */ TWICE(TIMES_16(MP_STR)),
+	/* c0 */ MP_NIL, MP_OTHER, MP_BOOL, MP_BOOL,
+	/* c4 */ MP_STR, MP_STR, MP_STR, MP_OTHER, MP_OTHER, MP_OTHER, MP_OTHER, MP_OTHER,
+	/* cc */ MP_INT, MP_INT, MP_INT, MP_INT, MP_INT, MP_INT, MP_INT, MP_INT,
+	/* d4 */ MP_OTHER, MP_OTHER, MP_OTHER, MP_OTHER, MP_OTHER, MP_STR, MP_STR, MP_STR,
+	/* dc */ MP_ARRAY, MP_ARRAY, MP_MAP, MP_MAP,
+	/* e0 */ TWICE(TIMES_16(MP_INT)),
+};
+/* clang-format on */
 
 bool mp_bool(struct mp *m)
 {
@@ -58,19 +48,22 @@ bool mp_bool(struct mp *m)
 	return *m->p++ == 0xc3;
 }
 
-/* A big-endian integer of `size` bytes behind the head byte. */
+/* A big-endian integer of 1, 2, 4 or 8 bytes behind the head byte. */
 static bool be_behind_head(struct mp *m, size_t size, uint64_t *out)
 {
-	uint64_t v = 0;
+	const uint8_t *p = m->p + 1;
 
 	if (left(m) < 1 + size) {
 		fail(m, true);
 		return false;
 	}
-	for (size_t i = 1; i <= size; i++)
-		v = v << 8 | m->p[i];
+	switch (size) {
+	case 1: *out = *p; break;
+	case 2: *out = get_be16(p); break;
+	case 4: *out = get_be32(p); break;
+	default: *out = get_be64(p); break;
+	}
 	m->p += 1 + size;
-	*out = v;
 	return true;
 }
 
@@ -108,7 +101,7 @@ static bool integer(struct mp *m, uint64_t *out, bool *negative)
 	return true;
 }
 
-int64_t mp_int(struct mp *m)
+int64_t mp_int_wide(struct mp *m)
 {
 	uint64_t v;
 	bool negative;
@@ -122,7 +115,7 @@ int64_t mp_int(struct mp *m)
 	return (int64_t)v;
 }
 
-uint64_t mp_uint(struct mp *m)
+uint64_t mp_uint_wide(struct mp *m)
 {
 	uint64_t v;
 	bool negative;
@@ -136,7 +129,7 @@ uint64_t mp_uint(struct mp *m)
 	return v;
 }
 
-struct bytes mp_str(struct mp *m)
+struct bytes mp_str_wide(struct mp *m)
 {
 	struct bytes none = { 0 }, s;
 	uint64_t len;
@@ -196,12 +189,12 @@ static uint32_t count(struct mp *m, uint8_t fix, uint8_t wide16, size_t element_
 	return (uint32_t)n;
 }
 
-uint32_t mp_array(struct mp *m)
+uint32_t mp_array_wide(struct mp *m)
 {
 	return count(m, 0x90, 0xdc, 1);
 }
 
-uint32_t mp_map(struct mp *m)
+uint32_t mp_map_wide(struct mp *m)
 {
 	return count(m, 0x80, 0xde, 2);
 }

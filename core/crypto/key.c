@@ -175,6 +175,7 @@ static int parse_inner(struct key *k, bool tam_required_default, struct err *e)
 	size_t hmac_size = k->traits->blake2 ? BLAKE2_KEY_SIZE : HMAC_KEY_SIZE;
 	struct bytes id = { 0 };
 	uint64_t version = 0;
+	int64_t seed = 0;
 
 	k->tam_required = tam_required_default;
 	for (uint32_t pairs = mp_map(&m); pairs > 0 && mp_ok(&m); pairs--) {
@@ -191,17 +192,19 @@ static int parse_inner(struct key *k, bool tam_required_default, struct err *e)
 		else if (bytes_is(name, "id_key"))
 			k->id_key = mp_str(&m);
 		else if (bytes_is(name, "chunk_seed"))
-			k->chunk_seed = (int32_t)mp_int(&m);
+			seed = mp_int(&m);
 		else if (bytes_is(name, "tam_required"))
 			k->tam_required = mp_bool(&m);
 		else
 			mp_skip(&m);
 	}
 	if (!mp_ok(&m) || id.len != CHUNK_ID_SIZE || k->enc_key.len != ENC_KEY_SIZE ||
-	    k->enc_hmac_key.len != hmac_size || k->id_key.len != hmac_size)
+	    k->enc_hmac_key.len != hmac_size || k->id_key.len != hmac_size ||
+	    seed != (int32_t)seed)
 		return err_set(e, EBADMSG, "key: damaged key data");
 	if (version != 1)
 		return err_set(e, ENOTSUP, "key: unknown version of key data");
+	k->chunk_seed = (int32_t)seed;
 	memcpy(k->repository_id.b, id.p, CHUNK_ID_SIZE);
 	return 0;
 }
@@ -238,31 +241,45 @@ int key_open_blob(struct key **out, uint8_t type, struct bytes blob, struct byte
 	return 0;
 }
 
+/* The value of a character of base64, -1 outside the alphabet. */
+static int base64_value(uint8_t c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/*
+ * As Python's decoder, which the libraries' are not: characters outside the alphabet are
+ * skipped wherever they stand, the text ends at a complete padding, and bits left over in the
+ * last character do not matter.
+ */
 int key_blob_decode(struct bytes text, struct buf *out, struct err *e)
 {
-	size_t n = 0;
+	unsigned digits = 0, pads = 0; /* of the group of four at hand */
+	uint32_t bits = 0;
 
-	/* sodium skips what is in its ignore list only; Borg's decoder skips every character
-	 * outside the alphabet, so those go first. */
-	struct buf clean = BUF_INIT;
-	int ok;
+	out->len = 0;
+	if (buf_reserve(out, text.len / 4 * 3 + 3) < 0)
+		return err_nomem(e, "key");
+	for (size_t i = 0; i < text.len && digits + pads < 4; i++) {
+		int value = base64_value(text.p[i]);
 
-	for (size_t i = 0; i < text.len; i++) {
-		uint8_t c = text.p[i];
-		bool alphabet = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-				(c >= '0' && c <= '9') || c == '+' || c == '/' || c == '=';
-
-		if (alphabet && buf_append_byte(&clean, c) < 0) {
-			buf_fini(&clean);
-			return err_nomem(e, "key");
-		}
+		if (text.p[i] == '=' && digits >= 2)
+			pads++;
+		if (value < 0)
+			continue;
+		pads = 0;
+		bits = bits << 6 | (uint32_t)value;
+		if (digits > 0)
+			out->p[out->len++] = (uint8_t)(bits >> (6 - 2 * digits));
+		digits = (digits + 1) % 4;
 	}
-	ok = buf_resize(out, clean.len + 1) == 0 &&
-	     sodium_base642bin(out->p, out->len, (const char *)clean.p, clean.len, NULL, &n,
-			       NULL, sodium_base64_VARIANT_ORIGINAL) == 0;
-	buf_fini(&clean);
-	if (!ok || n < BLOB_MIN)
+	if ((digits > 0 && digits + pads < 4) || out->len < BLOB_MIN)
 		return err_set(e, EBADMSG, "key: damaged base64 text");
-	out->len = n;
 	return 0;
 }

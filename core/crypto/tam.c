@@ -4,12 +4,14 @@
 
 #include "core/codec/mp.h"
 
+#include <assert.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-enum { SIZE = 64 /* bytes of hmac, salt and derived key */ };
+enum { SIZE = 64 /* bytes of hmac, salt and derived key */, CONTEXT_MAX = 16 };
 
 static const char suite[] = "HKDF_HMAC_SHA512";
 static const char purpose[] = "borg-metadata-authentication-";
@@ -34,9 +36,11 @@ static struct tam find(struct bytes packed)
 			mp_skip(&m);
 			continue;
 		}
-		tam.present = true;
-		if (mp_peek(&m) != MP_MAP)
-			return tam;
+		tam = (struct tam){ .present = true }; /* the last of several counts */
+		if (mp_peek(&m) != MP_MAP) {
+			mp_skip(&m);
+			continue;
+		}
 		for (fields = mp_map(&m); fields > 0 && mp_ok(&m); fields--) {
 			struct bytes field = mp_str(&m);
 			struct bytes *to = bytes_is(field, "type")   ? &tam.type
@@ -62,42 +66,65 @@ static void hmac512(struct bytes key, struct bytes message, uint8_t out[SIZE])
 		abort(); /* no provider: nothing may pass as verified */
 }
 
-/* HKDF with one output block; without a secret the key is salt || context. */
-static int derive(const struct key *key, const char *context, struct bytes salt,
-		  struct buf *out)
+static uint8_t *append(uint8_t *to, struct bytes b)
 {
-	CLEANUP(secret_freep) struct secret *ikm = NULL, *prk = secret_new(SIZE);
-	struct buf info = BUF_INIT;
-	static const uint8_t one = 1;
-	int rc;
+	if (b.len > 0)
+		memcpy(to, b.p, b.len);
+	return to + b.len;
+}
 
-	if (key->traits->type == KEY_PLAINTEXT)
-		return buf_append(out, salt.p, salt.len) < 0 ? -1
-							     : buf_append_str(out, context);
-	ikm = secret_new(key->id_key.len + key->enc_key.len + key->enc_hmac_key.len);
-	if (!ikm || !prk)
-		return -1;
-	memcpy(ikm->p, key->id_key.p, key->id_key.len);
-	memcpy(ikm->p + key->id_key.len, key->enc_key.p, key->enc_key.len);
-	memcpy(ikm->p + key->id_key.len + key->enc_key.len, key->enc_hmac_key.p,
-	       key->enc_hmac_key.len);
+/* What stands for a secret where there is none: salt || context. */
+static struct secret *derive_public(const char *context, struct bytes salt)
+{
+	struct secret *out = secret_new(salt.len + strlen(context));
+
+	if (out)
+		append(append(out->p, salt), bytes_str(context));
+	return out;
+}
+
+/* HKDF with one output block.  NULL when out of memory. */
+static struct secret *derive(const struct key *key, const char *context, struct bytes salt)
+{
+	CLEANUP(secret_freep)
+	struct secret *ikm =
+		secret_new(key->id_key.len + key->enc_key.len + key->enc_hmac_key.len);
+	CLEANUP(secret_freep) struct secret *prk = secret_new(SIZE);
+	struct secret *out = secret_new(SIZE);
+	char info[sizeof(purpose) + CONTEXT_MAX + 1]; /* ends in the block's number, 1 */
+	int n = snprintf(info, sizeof(info), "%s%s\x01", purpose, context);
+
+	if (!ikm || !prk || !out) {
+		secret_free(out);
+		return NULL;
+	}
+	assert(n > 0 && (size_t)n < sizeof(info));
+	append(append(append(ikm->p, key->id_key), key->enc_key), key->enc_hmac_key);
 	hmac512(salt, secret_bytes(ikm), prk->p);
-	rc = buf_append_str(&info, purpose) < 0 || buf_append_str(&info, context) < 0 ||
-	     buf_append(&info, &one, 1) < 0 || buf_resize(out, SIZE) < 0;
-	if (!rc)
-		hmac512(secret_bytes(prk), buf_bytes(&info), out->p);
-	buf_fini(&info);
-	return rc ? -1 : 0;
+	hmac512(secret_bytes(prk), (struct bytes){ (uint8_t *)info, (size_t)n }, out->p);
+	return out;
+}
+
+/* Over the packed bytes with the first occurrence of the hmac zeroed. */
+static bool authentic(const struct secret *derived, struct bytes packed, struct bytes hmac)
+{
+	struct buf copy = BUF_INIT;
+	uint8_t is[SIZE];
+	bool same = false;
+
+	if (derived && buf_append(&copy, packed.p, packed.len) == 0) {
+		memset(memmem(copy.p, copy.len, hmac.p, SIZE), 0, SIZE);
+		hmac512(secret_bytes(derived), buf_bytes(&copy), is);
+		same = sodium_memcmp(is, hmac.p, SIZE) == 0;
+	}
+	buf_fini(&copy);
+	return same;
 }
 
 enum tam_result tam_verify(const struct key *key, const char *context, struct bytes packed)
 {
-	static const uint8_t zeros[SIZE];
+	CLEANUP(secret_freep) struct secret *derived = NULL;
 	struct tam tam = find(packed);
-	struct buf copy = BUF_INIT, derived = BUF_INIT;
-	uint8_t want[SIZE];
-	uint8_t *at;
-	bool ok = false;
 
 	if (!tam.present)
 		return TAM_ABSENT;
@@ -107,16 +134,7 @@ enum tam_result tam_verify(const struct key *key, const char *context, struct by
 		return TAM_UNKNOWN_TYPE;
 	if (tam.hmac.len != SIZE || tam.salt.len != SIZE)
 		return TAM_INVALID;
-	if (buf_append(&copy, packed.p, packed.len) == 0 &&
-	    derive(key, context, tam.salt, &derived) == 0) {
-		at = memmem(copy.p, copy.len, tam.hmac.p, SIZE);
-		memcpy(at, zeros, SIZE);
-		hmac512(buf_bytes(&derived), buf_bytes(&copy), want);
-		ok = sodium_memcmp(want, tam.hmac.p, SIZE) == 0;
-	}
-	if (derived.p)
-		secret_wipe(derived.p, derived.len);
-	buf_fini(&derived);
-	buf_fini(&copy);
-	return ok ? TAM_VALID : TAM_INVALID;
+	derived = key->traits->type == KEY_PLAINTEXT ? derive_public(context, tam.salt)
+						     : derive(key, context, tam.salt);
+	return authentic(derived, packed, tam.hmac) ? TAM_VALID : TAM_INVALID;
 }

@@ -113,7 +113,7 @@ int object_unseal(struct unsealer *u, const struct chunk_id *id, struct bytes ob
 	return verdict(u, id, &is, rc, out, e);
 }
 
-void object_unseal_pair(struct unsealer *u, struct unseal_job jobs[2])
+static void unseal_both(struct unsealer *u, struct unseal_job jobs[2])
 {
 	struct envelope_job open[2];
 	struct bytes plain[2] = { 0 };
@@ -138,4 +138,30 @@ void object_unseal_pair(struct unsealer *u, struct unseal_job jobs[2])
 	for (size_t i = 0; i < 2; i++)
 		jobs[i].rc =
 			verdict(u, jobs[i].id, &is[i], jobs[i].rc, jobs[i].out, &jobs[i].err);
+}
+
+/* One that is stored as it is has its own two hashes to interleave, and is not copied. */
+void object_unseal_pair(struct unsealer *u, struct unseal_job jobs[2])
+{
+	bool done[2];
+
+	for (size_t i = 0; i < 2; i++) {
+		struct unseal_job *job = &jobs[i];
+		struct chunk_id is = { 0 };
+		int rc = unseal_plain(u, job->id, job->object, job->out, &is, &job->err);
+
+		done[i] = rc != 0;
+		if (done[i])
+			job->rc =
+				verdict(u, job->id, &is, rc < 0 ? rc : 0, job->out, &job->err);
+	}
+	if (!done[0] && !done[1]) {
+		unseal_both(u, jobs);
+		return;
+	}
+	for (size_t i = 0; i < 2; i++)
+		if (!done[i])
+			jobs[i].rc =
+				object_unseal(u, jobs[i].id, jobs[i].object, jobs[i].size_hint,
+					      jobs[i].out, &jobs[i].err);
 }
