@@ -28,6 +28,7 @@ enum {
 	NAME_BYTES_MAX = 255, /* of a folder's name */
 	NAME_KEPT = 180,      /* of a longer one */
 	NAME_ID_DIGITS = 16,
+	MADE_NUMBER = 1,
 	FOLDER_MODE = S_IFDIR | 0755,
 };
 
@@ -783,6 +784,14 @@ static int root_named(struct archives *a, const char *name, struct err *e)
 	return rc;
 }
 
+/* One tree made of several archives; its number is nobody else's, since there is nobody else. */
+static int root_made(struct archives *a, struct err *e)
+{
+	a->single = true;
+	a->root_number = MADE_NUMBER;
+	return shelf_add(a->shelf, MADE_NUMBER, &MANIFEST_ID, bytes_str("versions"), e);
+}
+
 /* The first component of *path, which moves on behind it; empty at the end. */
 static struct bytes next_component(const char **path)
 {
@@ -846,9 +855,14 @@ static int enter_subdir(struct archives *a, struct err *e)
 
 static int choose_root(struct archives *a, struct err *e)
 {
-	int rc = a->options.archive ? root_named(a, a->options.archive, e)
-				    : listing_new(a, &a->listing, e);
+	int rc;
 
+	if (a->options.shelf.make)
+		rc = root_made(a, e);
+	else if (a->options.archive)
+		rc = root_named(a, a->options.archive, e);
+	else
+		rc = listing_new(a, &a->listing, e);
 	if (rc == 0 && a->options.subdir)
 		rc = enter_subdir(a, e);
 	return rc;

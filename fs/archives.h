@@ -9,6 +9,8 @@
  * bytes is cut and ends in "%" and the first 16 digits of the archive's id.  Should another
  * archive really be called so, the escaped one has a "%" more.
  *
+ * With shelf.make the root is the one tree that it makes (of all versions of every file).
+ *
  * A node is number of the archive << 32 | index in its tree (of the entry that stands for the
  * file, so hard links share it).
  */

@@ -58,7 +58,7 @@ struct slot {
 
 struct shelf {
 	struct shelf_options options;
-	bool filtered;
+	bool filtered; /* not as the cache folder has it */
 	struct pool *loaders;
 	struct mutex lock;  /* guards everything below, and the slots */
 	struct table slots; /* uint64_t number -> struct slot *: eights, so aligned */
@@ -83,7 +83,8 @@ int shelf_open(struct shelf **out, const struct shelf_options *options, struct e
 	if (!s)
 		return err_nomem(e, "archives");
 	s->options = *options;
-	s->filtered = (options->tree.matcher && !matcher_is_trivial(options->tree.matcher)) ||
+	s->filtered = options->make ||
+		      (options->tree.matcher && !matcher_is_trivial(options->tree.matcher)) ||
 		      options->tree.strip_components > 0 || options->tree.consider_part_files;
 	mutex_init(&s->lock);
 	table_init(&s->slots, sizeof(uint64_t), sizeof(struct slot *));
@@ -273,9 +274,10 @@ static int open_decoded(struct slot *slot, struct volume **out, struct tree_node
 	const struct shelf_options *o = &slot->shelf->options;
 	CLEANUP(archive_freep) struct archive *archive = NULL;
 	struct tree *tree = NULL;
-	int rc = archive_load(&archive, o->reader, &slot->id, e);
+	int rc = o->make ? o->make(o->make_arg, &tree, e)
+			 : archive_load(&archive, o->reader, &slot->id, e);
 
-	if (rc == 0)
+	if (rc == 0 && !o->make)
 		rc = tree_open(&tree, o->reader, archive, &o->tree, e);
 	return rc < 0 ? rc : open_volume(slot, tree, out, root, e);
 }

@@ -17,8 +17,13 @@
 
 struct shelf;
 
+/* Makes a tree that is not one archive's, on a thread that may wait. */
+typedef int shelf_make(void *arg, struct tree **out, struct err *e);
+
 struct shelf_options {
 	struct reader *reader;
+	shelf_make *make; /* NULL: trees come from their archives */
+	void *make_arg;
 	const struct attr_policy *policy;
 	struct tree_options tree; /* a matcher or strip_components: nothing is cached */
 };

@@ -4,9 +4,9 @@
 /*
  * view.h - what a mount shows: a tree of numbered nodes, whatever it is made of.
  *
- * The mount asks every question here.  Two views exist in the same clothes: archives.h (a folder
- * per archive, or one archive) and the merged tree of all versions; an implementation embeds
- * struct view as its first member and fills the table.
+ * The mount asks every question here.  archives.h is the view of a repository: a folder per
+ * archive, one archive, or one tree made of several.  An implementation embeds struct view as its
+ * first member and fills the table.
  *
  * A node is named by its inode number, which never changes its meaning while the view lives.
  * Archives are loaded when first entered, so any question may come back with -EINPROGRESS: the

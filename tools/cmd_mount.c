@@ -106,6 +106,8 @@ static int check_combination(const struct mount_args *args, const struct mount_o
 			"Error: The options --first, --last, --prefix, and --glob-archives, "
 			"and --consider-checkpoints can only be used on repository "
 			"targets.");
+	if (o->versions)
+		return err_set(e, ENOTSUP, "mount option versions: not supported");
 	return 0;
 }
 
