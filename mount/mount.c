@@ -35,7 +35,8 @@ enum {
 /* --- opening --- */
 
 /* What libfuse says goes into the error, or the log, not to standard error. */
-static void fuse_says(enum fuse_log_level level, const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static void fuse_says(enum fuse_log_level level,
+							    const char *fmt, va_list args)
 {
 	char text[400];
 
