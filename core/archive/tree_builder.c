@@ -21,6 +21,7 @@
 
 #include "core/archive/tree_internal.h"
 #include "core/base/table.h"
+#include "core/platform/acl.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -349,7 +350,7 @@ static int put_text(struct buf *b, bool there, struct bytes text)
  * them. */
 static int set_extras(struct tree_builder *b, struct image_node *n, const struct item *it)
 {
-	bool access = (it->has & ITEM_ACL_ACCESS) && it->acl_access.len;
+	bool access = (it->has & ITEM_ACL_ACCESS) && !acl_is_minimal(it->acl_access);
 	bool inherit = (it->has & ITEM_ACL_DEFAULT) && it->acl_default.len;
 	size_t start = b->strings.len;
 	int rc;

@@ -221,3 +221,12 @@ int acl_to_binary(struct bytes text, bool numeric_ids, struct owner_cache *owner
 		return err_nomem(e, "ACL");
 	return 0;
 }
+
+bool acl_is_minimal(struct bytes text)
+{
+	size_t count = 0;
+
+	while (text.len > 0)
+		count += next_line(&text).len > 0;
+	return count <= 3; /* owner, group, others */
+}

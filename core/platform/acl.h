@@ -11,9 +11,15 @@
 #include "core/base/err.h"
 #include "core/platform/owner.h"
 
+#include <stdbool.h>
+
 /* Replace out by the binary form.  Names are mapped to this machine's numbers unless
  * numeric_ids; empty text gives empty output.  -EINVAL where the text is not an ACL. */
 int acl_to_binary(struct bytes text, bool numeric_ids, struct owner_cache *owners,
 		  struct buf *out, struct err *e);
+
+/* Does an access ACL say no more than the mode does?  Borg stores such a text beside a default
+ * ACL; the kernel keeps no attribute for it. */
+bool acl_is_minimal(struct bytes text);
 
 #endif

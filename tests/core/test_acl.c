@@ -223,6 +223,18 @@ static void hostile_text_is_refused_or_taken(void **state)
 	owner_cache_free(owners);
 }
 
+static void minimal_is_what_a_mode_can_say(void **state)
+{
+	(void)state;
+	assert_true(acl_is_minimal(bytes_str("")));
+	assert_true(acl_is_minimal(bytes_str("user::rw-\ngroup::r--\nother::---")));
+	assert_true(acl_is_minimal(bytes_str("# no\nuser::rw-\n\ngroup::r--\nother::---\n")));
+	assert_false(
+		acl_is_minimal(bytes_str("user::rw-\nuser:root:r--:0\ngroup::r--\nmask::r--\n"
+					 "other::---")));
+	assert_false(acl_is_minimal(bytes_str("user::rw-\ngroup::r--\nmask::r--\nother::---")));
+}
+
 static void names_are_looked_up_once(void **state)
 {
 	struct owner_cache *owners = owner_cache_new();
@@ -250,6 +262,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(agrees_with_libacl),
 		cmocka_unit_test(hostile_text_is_refused_or_taken),
+		cmocka_unit_test(minimal_is_what_a_mode_can_say),
 		cmocka_unit_test(names_are_looked_up_once),
 	};
 	int failed = run_table(rows, convert);

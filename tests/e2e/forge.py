@@ -128,7 +128,7 @@ def sizes(f):
     f.archive([f.item('longer', chunks=[(id_, 12, 12)], size=10 ** 15), f.item('shorter', chunks=[(id_, 12, 12)], size=3),
                f.item('chunk-longer', chunks=[(id_, 10 ** 6, 12)]), f.item('chunk-shorter', chunks=[(id_, 3, 12)]),
                f.item('huge', chunks=[(id_, 2 ** 32 - 1, 12)] * 1000, size=2 ** 62),
-               f.item('negative', chunks=[(id_, 12, 12)], size=-1), f.file('ok', b'fine')])
+               f.file('ok', b'fine'), f.item('negative', chunks=[(id_, 12, 12)], size=-1)])
 
 
 def swapped(f):

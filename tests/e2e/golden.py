@@ -51,7 +51,7 @@ def compare(path, item, full):
     if 'rdev' in item:
         check(path, 'device', (os.major(st.st_rdev), os.minor(st.st_rdev)), (item['major'], item['minor']))
     got = {k: os.getxattr(where, k, follow_symlinks=False) for k in os.listxattr(where, follow_symlinks=False)}
-    want = {bytes.fromhex(k).decode(): bytes.fromhex(v) for k, v in item.get('xattrs_hex', {}).items()}
+    want = {os.fsdecode(bytes.fromhex(k)): bytes.fromhex(v) for k, v in item.get('xattrs_hex', {}).items()}
     for key in ('access', 'default'):
         if 'acl_' + key in item:
             want['system.posix_acl_' + key] = acl(item['acl_' + key])
@@ -59,6 +59,7 @@ def compare(path, item, full):
 
 
 def main():
+    os.listdir(top)  # entered, so that it shows its attributes
     full = about['items_tree'] == 'full'
     found = [b'.'] + [os.path.relpath(os.path.join(f, n), top) for f, d, n_ in os.walk(top) for n in d + n_]
     if wanted is None:
