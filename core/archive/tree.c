@@ -18,8 +18,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-enum { NAME_MAX_INTERNED = 65536, NAMES_BYTES_MAX = 64 << 20 };
-
 struct tree {
 	atomic_uint refs;
 	struct image_header header;
@@ -59,7 +57,7 @@ static int load_names(struct tree *t, uint64_t len, struct err *e)
 	uint64_t size = len - t->header.names;
 	uint8_t *p, *end;
 
-	if (t->header.name_count > NAME_MAX_INTERNED || size > NAMES_BYTES_MAX)
+	if (t->header.name_count > NAMES_MAX || size > NAMES_BYTES_MAX)
 		return err_set(e, EBADMSG, "tree: too many user names");
 	t->names = calloc(t->header.name_count + 1, sizeof(*t->names));
 	t->names_text = malloc(size + 1);
@@ -269,7 +267,7 @@ static int get_string(struct tree *t, uint64_t off, uint64_t len, struct buf *ou
 	return len ? read_image(t, t->header.strings + off, out->p, (size_t)len, e) : 0;
 }
 
-/* Order of the wanted name and a node's, by their first bytes where that is enough. */
+/* Order of the wanted name and a node's; only names longer than the head are in the strings. */
 static int compare_name(struct tree *t, struct bytes name, const uint8_t head[NAME_HEAD],
 			const struct image_node *n, struct buf *scratch, int *order,
 			struct err *e)
@@ -277,8 +275,12 @@ static int compare_name(struct tree *t, struct bytes name, const uint8_t head[NA
 	int rc;
 
 	*order = memcmp(head, n->head, NAME_HEAD);
-	if (*order != 0 || (name.len <= NAME_HEAD && n->name_len == name.len))
+	if (*order != 0)
 		return 0;
+	if (name.len <= NAME_HEAD || n->name_len <= NAME_HEAD) { /* one begins the other */
+		*order = (name.len > n->name_len) - (name.len < n->name_len);
+		return 0;
+	}
 	rc = get_string(t, n->name_off, n->name_len, scratch, e);
 	if (rc == 0)
 		*order = bytes_compare(name, buf_bytes(scratch));
@@ -321,17 +323,21 @@ int tree_lookup(struct tree *t, uint32_t dir, struct bytes name, uint32_t *index
 	return 0;
 }
 
+static int entry_name(struct tree *t, const struct image_node *n, struct buf *out,
+		      struct err *e)
+{
+	if (n->name_len > NAME_HEAD)
+		return get_string(t, n->name_off, n->name_len, out, e);
+	out->len = 0;
+	return buf_append(out, n->head, n->name_len) < 0 ? err_nomem(e, "tree") : 0;
+}
+
 int tree_entry_name(struct tree *t, uint32_t index, struct buf *out, struct err *e)
 {
 	struct image_node n;
 	int rc = get_node(t, index, &n, e);
 
-	if (rc < 0)
-		return rc;
-	if (n.name_len > NAME_HEAD)
-		return get_string(t, n.name_off, n.name_len, out, e);
-	out->len = 0;
-	return buf_append(out, n.head, n.name_len) < 0 ? err_nomem(e, "tree") : 0;
+	return rc < 0 ? rc : entry_name(t, &n, out, e);
 }
 
 int tree_link_target(struct tree *t, uint32_t index, struct buf *out, struct err *e)
@@ -346,7 +352,18 @@ int tree_link_target(struct tree *t, uint32_t index, struct buf *out, struct err
 	return get_string(t, n.rdev, n.size, out, e);
 }
 
-/* Names are put in front of each other; depth is bounded by the number of nodes. */
+static void reverse(uint8_t *p, size_t len)
+{
+	for (size_t i = 0; i < len / 2; i++) {
+		uint8_t byte = p[i];
+
+		p[i] = p[len - 1 - i];
+		p[len - 1 - i] = byte;
+	}
+}
+
+/* Names are met from the last to the first: each is appended backwards, and then all turned, so
+ * that a deep path costs its length.  The steps are bounded, should parents form a circle. */
 int tree_path(struct tree *t, uint32_t index, struct buf *out, struct err *e)
 {
 	CLEANUP(buf_fini) struct buf name = BUF_INIT;
@@ -354,25 +371,22 @@ int tree_path(struct tree *t, uint32_t index, struct buf *out, struct err *e)
 	out->len = 0;
 	for (uint32_t steps = 0; index != TREE_ROOT; steps++) {
 		struct image_node n;
-		size_t before = out->len, add;
 		int rc = get_node(t, index, &n, e);
 
 		if (rc == 0)
-			rc = tree_entry_name(t, index, &name, e);
+			rc = entry_name(t, &n, &name, e);
 		if (rc < 0)
 			return rc;
 		if (steps > t->header.directory_count)
 			return damaged(e);
-		add = name.len + (before != 0);
-		if (buf_resize(out, before + add) < 0)
+		if (steps && buf_append_byte(out, '/') < 0)
 			return err_nomem(e, "tree");
-		memmove(out->p + add, out->p, before);
-		if (name.len)
-			memcpy(out->p, name.p, name.len);
-		if (before)
-			out->p[name.len] = '/';
+		reverse(name.p, name.len);
+		if (buf_append(out, name.p, name.len) < 0)
+			return err_nomem(e, "tree");
 		index = n.parent;
 	}
+	reverse(out->p, out->len);
 	return 0;
 }
 

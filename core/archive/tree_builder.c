@@ -33,10 +33,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum {
-	NAMES_MAX = 65536,  /* distinct user and group names */
-	NODES_MAX = 1 << 30 /* an inode number has 32 bits for them */
-};
+enum { NODES_MAX = 1 << 30 /* an inode number has 32 bits for them */ };
 
 #define GHOST UINT32_MAX
 #define NONE  UINT32_MAX
@@ -315,7 +312,8 @@ static int intern(struct tree_builder *b, unsigned which, struct bytes name, uin
 	if (!at)
 		return -ENOMEM;
 	if (created) {
-		if (b->name_count == NAMES_MAX || name.len > UINT16_MAX) {
+		if (b->name_count == NAMES_MAX ||
+		    name.len + sizeof(len) > NAMES_BYTES_MAX - b->names.len) {
 			table_remove(&b->interned, &key);
 			*out = NONE; /* the number stands for it */
 			return 0;

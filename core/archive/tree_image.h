@@ -14,7 +14,7 @@
  *
  * Integers are little-endian.  Node, bytes:
  *      0  first 8 bytes of the name, zero-padded      64  directory: first child u32, count u32
- *      8  name: offset in strings u64                     else: first chunk u64
+ *      8  name: offset in strings u64 (long ones)        else: first chunk u64
  *     16  name length u16, flags u16, mode u32        72  chunk count u32, order u32
  *     24  parent u32, file u32                        80  mtime, atime, ctime i64
  *     32  uid u32, gid u32, user u32, group u32      104  rdev u64; symlink: target's offset
@@ -35,7 +35,9 @@ enum {
 	IMAGE_HEADER_SIZE = 256,
 	NODE_SIZE = 128,
 	CHUNK_SIZE = 48,
-	NAME_HEAD = 8,
+	NAME_HEAD = 8,              /* a name no longer than this is in the node alone */
+	NAMES_MAX = 65536,          /* user and group names ... */
+	NAMES_BYTES_MAX = 16 << 20, /* ... which every open tree keeps in memory */
 };
 
 #define EXTRA_NONE UINT32_MAX
