@@ -428,6 +428,7 @@ static int see(void *arg, struct bytes name, struct bytes value)
 
 static void xattrs_and_acls(void **state)
 {
+	static const char acl[] = "user::rwx\nuser:1:r--\ngroup::---\nmask::r--\nother::---";
 	struct item_xattr xattrs[] = { { bytes_str("user.a"), bytes_str("1") },
 				       { bytes_str("user.empty"), { 0 } } };
 	struct item items[] = {
@@ -439,9 +440,12 @@ static void xattrs_and_acls(void **state)
 		{ .path = bytes_str("b"),
 		  .mode = S_IFDIR,
 		  .has = ITEM_ACL_ACCESS | ITEM_ACL_DEFAULT,
-		  .acl_access = bytes_str("user::rwx"),
+		  .acl_access = bytes_str(acl),
 		  .acl_default = bytes_str("other::---") },
-		{ .path = bytes_str("c"), .mode = S_IFREG },
+		{ .path = bytes_str("c"), /* what the mode says is no ACL */
+		  .mode = S_IFREG,
+		  .has = ITEM_ACL_ACCESS,
+		  .acl_access = bytes_str("user::rw-\ngroup::r--\nother::r--") },
 	};
 	struct tree *t = tree_of(items, 3);
 	struct seen all = { 0 }, one = { .stop = 1 }, none = { 0 };
@@ -455,13 +459,13 @@ static void xattrs_and_acls(void **state)
 	assert_int_equal(one.count, 1);
 	assert_int_equal(tree_acl(t, 1, false, &text, NULL), 0);
 	assert_int_equal(tree_acl(t, 2, false, &text, NULL), 1);
-	assert_true(bytes_is(buf_bytes(&text), "user::rwx"));
+	assert_true(bytes_is(buf_bytes(&text), acl));
 	assert_int_equal(tree_acl(t, 2, true, &text, NULL), 1);
 	assert_true(bytes_is(buf_bytes(&text), "other::---"));
 	assert_int_equal(tree_xattrs(t, 2, see, &none, NULL), 0);
 	assert_int_equal(tree_xattrs(t, 3, see, &none, NULL), 0);
 	assert_int_equal(none.count, 0);
-	assert_int_equal(tree_acl(t, 3, true, &text, NULL), 0);
+	assert_int_equal(tree_acl(t, 3, false, &text, NULL), 0);
 	assert_int_equal(tree_node(t, 2, &n, NULL), 0);
 	assert_true(n.has_acl_access && n.has_acl_default && !n.has_xattrs);
 	assert_int_equal(tree_node(t, 1, &n, NULL), 0);
