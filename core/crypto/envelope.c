@@ -118,21 +118,30 @@ static bool decrypt_next(struct envelope *env, struct bytes text, uint8_t *out)
 		(size_t)n == text.len);
 }
 
-static int decrypt(struct envelope *env, struct bytes object, struct buf *scratch,
-		   struct bytes *payload, struct err *e)
+/* Objects are lent to be used up (envelope.h); their type does not say so. */
+static uint8_t *writable(const uint8_t *p)
+{
+	union {
+		const uint8_t *in;
+		uint8_t *out;
+	} u = { .in = p };
+
+	return u.out;
+}
+
+static int decrypt(struct envelope *env, struct bytes object, struct bytes *payload,
+		   struct err *e)
 {
 	struct bytes text = { object.p + HEAD, object.len - HEAD };
 
-	if (buf_resize(scratch, text.len) < 0)
-		return err_nomem(e, "decryption");
-	if (!start_cipher(env, object) || !decrypt_next(env, text, scratch->p))
+	if (!start_cipher(env, object) || !decrypt_next(env, text, writable(text.p)))
 		return err_set(e, EIO, "decryption failed");
-	*payload = buf_bytes(scratch);
+	*payload = text;
 	return 0;
 }
 
-int envelope_open(struct envelope *env, struct bytes object, struct buf *scratch,
-		  struct bytes *payload, struct err *e)
+int envelope_open(struct envelope *env, struct bytes object, struct bytes *payload,
+		  struct err *e)
 {
 	uint8_t mac[DIGEST_SIZE];
 	int rc = check_head(env, object, e);
@@ -145,7 +154,7 @@ int envelope_open(struct envelope *env, struct bytes object, struct buf *scratch
 	}
 	digest_of(env->mac, signed_part(object), mac);
 	rc = check_mac(object, mac, e);
-	return rc < 0 ? rc : decrypt(env, object, scratch, payload, e);
+	return rc < 0 ? rc : decrypt(env, object, payload, e);
 }
 
 void envelope_open_pair(struct envelope *env, struct envelope_job jobs[2])
@@ -159,8 +168,8 @@ void envelope_open_pair(struct envelope *env, struct envelope_job jobs[2])
 		sound = check_head(env, jobs[i].object, NULL) == 0;
 	if (!sound) { /* nothing to interleave, or not worth it */
 		for (size_t i = 0; i < 2; i++)
-			jobs[i].rc = envelope_open(env, jobs[i].object, jobs[i].scratch,
-						   &jobs[i].payload, jobs[i].err);
+			jobs[i].rc = envelope_open(env, jobs[i].object, &jobs[i].payload,
+						   jobs[i].err);
 		return;
 	}
 	messages[0] = signed_part(jobs[0].object);
@@ -171,8 +180,7 @@ void envelope_open_pair(struct envelope *env, struct envelope_job jobs[2])
 
 		job->rc = check_mac(job->object, mac[i], job->err);
 		if (job->rc == 0)
-			job->rc = decrypt(env, job->object, job->scratch, &job->payload,
-					  job->err);
+			job->rc = decrypt(env, job->object, &job->payload, job->err);
 	}
 }
 

@@ -21,17 +21,16 @@ void envelope_free(struct envelope *env);
 DEFINE_CLEANUP(struct envelope *, envelope_free);
 
 /*
- * Authenticate and decrypt.  *payload points into `object` (nothing to decrypt) or into
- * scratch.
- * Errors: -EBADMSG wrong type byte, too short, or not authentic.
+ * Authenticate and decrypt.  The object is used up: it is decrypted where it lies, and *payload
+ * points into it.  So no second buffer is touched, which at 2 MiB a chunk is felt.
+ * Errors: -EBADMSG wrong type byte, too short, or not authentic (then nothing was changed).
  */
-int envelope_open(struct envelope *env, struct bytes object, struct buf *scratch,
-		  struct bytes *payload, struct err *e);
+int envelope_open(struct envelope *env, struct bytes object, struct bytes *payload,
+		  struct err *e);
 
 /* Two at once, their MACs interleaved; each job gets what envelope_open() would return. */
 struct envelope_job {
-	struct bytes object;
-	struct buf *scratch;
+	struct bytes object; /* used up */
 	struct bytes payload;
 	int rc;
 	struct err *err;

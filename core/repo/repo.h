@@ -60,7 +60,8 @@ repo_canonical(const struct repo *r); /* canonical location, for the security da
 int repo_refresh(struct repo *r, struct err *e);
 uint64_t repo_transaction(struct repo *r); /* id of the transaction now shown */
 
-/* One object of get_many: rc 0 and the stored bytes (borrowed for the call), or -errno and the
+/* One object of get_many: rc 0 and the stored bytes (lent for the call, and the callee's to
+ * overwrite: unsealing decrypts in place), or -errno and the
  * reason: -ENOENT (Repository.ObjectNotFound), -EBADMSG damaged.  A nonzero result stops. */
 typedef int repo_deliver(void *arg, size_t index, int rc, struct bytes object,
 			 const struct err *why);

@@ -13,7 +13,6 @@ struct unsealer {
 	const struct key *key;
 	struct envelope *envelope;
 	struct decompressor *decompressor;
-	struct buf scratch[2]; /* decrypted payloads, reused; the second for pairs */
 };
 
 int unsealer_new(struct unsealer **out, const struct key *key, struct err *e)
@@ -40,8 +39,6 @@ void unsealer_free(struct unsealer *u)
 		return;
 	envelope_free(u->envelope);
 	decompressor_free(u->decompressor);
-	buf_fini(&u->scratch[0]);
-	buf_fini(&u->scratch[1]);
 	free(u);
 }
 
@@ -105,7 +102,7 @@ int object_unseal(struct unsealer *u, const struct chunk_id *id, struct bytes ob
 	rc = unseal_plain(u, id, object, out, &is, e);
 	if (rc != 0)
 		return verdict(u, id, &is, rc < 0 ? rc : 0, out, e);
-	rc = envelope_open(u->envelope, object, &u->scratch[0], &payload, e);
+	rc = envelope_open(u->envelope, object, &payload, e);
 	if (rc == 0)
 		rc = expand(u, payload, size_hint, out, e);
 	if (rc == 0 && id_is_checked(u, id))
@@ -120,9 +117,8 @@ static void unseal_both(struct unsealer *u, struct unseal_job jobs[2])
 	struct chunk_id is[2];
 
 	for (size_t i = 0; i < 2; i++)
-		open[i] = (struct envelope_job){ .object = jobs[i].object,
-						 .scratch = &u->scratch[i],
-						 .err = &jobs[i].err };
+		open[i] =
+			(struct envelope_job){ .object = jobs[i].object, .err = &jobs[i].err };
 	envelope_open_pair(u->envelope, open);
 	for (size_t i = 0; i < 2; i++) {
 		struct unseal_job *job = &jobs[i];

@@ -23,7 +23,8 @@ void unsealer_free(struct unsealer *u);
 DEFINE_CLEANUP(struct unsealer *, unsealer_free);
 
 /*
- * Replace out's content by the plaintext of `object`, which must be that of `id`.
+ * Replace out's content by the plaintext of `object`, which must be that of `id` and is used
+ * up: it is decrypted where it lies.
  * size_hint: expected plaintext size, 0 when unknown.
  * Errors: -EBADMSG damaged, forged, or another chunk's; -ENOMEM.
  */

@@ -113,14 +113,18 @@ static void report(const char *what, double bytes, double seconds, double count)
 static double unseal_all(struct unsealer *u, const struct sealed *s, bool pairs)
 {
 	struct buf out[2] = { BUF_INIT, BUF_INIT };
-	double start = now();
+	struct buf objects[OBJECTS] = { 0 }; /* copies: unsealing uses them up */
+	double start;
 
+	for (size_t i = 0; i < OBJECTS; i++)
+		need(buf_append(&objects[i], s[i].object.p, s[i].object.len) == 0, "memory");
+	start = now();
 	for (size_t i = 0; i < OBJECTS; i += 2) {
 		struct unseal_job jobs[2] = { 0 };
 
 		for (size_t j = 0; j < 2; j++) {
 			jobs[j] = (struct unseal_job){ .id = &s[i + j].id,
-						       .object = buf_bytes(&s[i + j].object),
+						       .object = buf_bytes(&objects[i + j]),
 						       .size_hint = CHUNK,
 						       .out = &out[j] };
 			if (!pairs)
@@ -132,6 +136,8 @@ static double unseal_all(struct unsealer *u, const struct sealed *s, bool pairs)
 		need(jobs[0].rc == 0 && jobs[1].rc == 0, "unseal");
 	}
 	start = now() - start;
+	for (size_t i = 0; i < OBJECTS; i++)
+		buf_fini(&objects[i]);
 	buf_fini(&out[0]);
 	buf_fini(&out[1]);
 	return start;
