@@ -62,7 +62,7 @@ size_t decompress_next_room(size_t room, size_t size_max)
 {
 	if (room >= size_max)
 		return 0;
-	return room < size_max / 2 ? 2 * room + 1024 : size_max;
+	return size_max - room > room + 1024 ? 2 * room + 1024 : size_max;
 }
 
 static const struct method *method_of(struct bytes in)

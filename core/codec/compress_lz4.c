@@ -25,7 +25,7 @@ int decompress_lz4(struct decompressor *d, struct bytes body, size_t size_hint, 
 	if (size_max > INT_MAX)
 		size_max = INT_MAX;
 	room = decompress_first_room(body, size_hint, size_max);
-	for (; room; room = decompress_next_room(room, size_max)) {
+	do {
 		int n;
 
 		if (buf_reserve(out, room) < 0)
@@ -36,6 +36,6 @@ int decompress_lz4(struct decompressor *d, struct bytes body, size_t size_hint, 
 			out->len = (size_t)n;
 			return 0;
 		}
-	}
+	} while ((room = decompress_next_room(room, size_max)) > 0);
 	return -EBADMSG;
 }

@@ -18,7 +18,7 @@ int decompress_lzma(struct decompressor *d, struct bytes body, size_t size_hint,
 	size_t room = decompress_first_room(body, size_hint, size_max);
 
 	(void)d;
-	for (; room; room = decompress_next_room(room, size_max)) {
+	do {
 		uint64_t memory = MEMORY_MAX;
 		size_t in = 0, n = 0;
 
@@ -35,6 +35,6 @@ int decompress_lzma(struct decompressor *d, struct bytes body, size_t size_hint,
 		case LZMA_MEM_ERROR: return -ENOMEM;
 		default: return -EBADMSG;
 		}
-	}
+	} while ((room = decompress_next_room(room, size_max)) > 0);
 	return -EBADMSG;
 }

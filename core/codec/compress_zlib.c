@@ -9,7 +9,7 @@ int decompress_zlib(struct decompressor *d, struct bytes body, size_t size_hint,
 {
 	size_t room = decompress_first_room(body, size_hint, size_max);
 
-	for (; room; room = decompress_next_room(room, size_max)) {
+	do {
 		size_t n;
 
 		if (buf_reserve(out, room) < 0)
@@ -21,6 +21,6 @@ int decompress_zlib(struct decompressor *d, struct bytes body, size_t size_hint,
 		case LIBDEFLATE_BAD_DATA:
 		case LIBDEFLATE_SHORT_OUTPUT: return -EBADMSG;
 		}
-	}
+	} while ((room = decompress_next_room(room, size_max)) > 0);
 	return -EBADMSG;
 }
