@@ -37,12 +37,27 @@ enum {
 	RUN_MAX = 256,              /* objects read by one merged read */
 	RUN_BYTES = 512 * 1024,     /* from its first entry to its last */
 	LONE_READ = 16 * 1024,      /* first read of an object whose size is not known */
+	BUFFERS_IDLE = 8,           /* sets of buffers kept between calls ... */
+	BUFFERS_BYTES = 8 << 20,    /* ... and their bytes in all */
 	SETTLED_NS = 100 * 1000000, /* a folder's time is coarse: believe it after this long */
 };
 
 struct open_segment {
 	struct segment *segment; /* NULL: a free slot */
 	uint64_t used;           /* tick of the last use */
+};
+
+/* A run: neighbours in one segment, ascending, near enough for one read. */
+struct run {
+	struct place at[RUN_MAX];
+	size_t count;
+};
+
+/* What one call of get_many works in.  Kept between calls: fresh memory of a chunk's size costs
+ * more page faults than reading into it. */
+struct get_buffers {
+	struct run run;
+	struct buf window, scratch;
 };
 
 struct local {
@@ -57,6 +72,8 @@ struct local {
 	bool index_verified; /* of this view */
 	struct open_segment open[DESCRIPTORS_MAX];
 	uint64_t tick;
+	struct get_buffers *idle[BUFFERS_IDLE];
+	size_t idle_count, idle_bytes;
 
 	struct mutex follow_lock; /* one at a time makes a view; taken before `lock` */
 };
@@ -339,12 +356,6 @@ static int local_get_fresh(struct repo *r, const struct chunk_id *id, struct buf
 	return buf_append(out, payload.p, payload.len) < 0 ? err_nomem(e, "object") : 0;
 }
 
-/* A run: neighbours in one segment, ascending, near enough for one read. */
-struct run {
-	struct place at[RUN_MAX];
-	size_t count;
-};
-
 static void find_run(const struct view *v, const struct chunk_id *ids, size_t count,
 		     struct run *run)
 {
@@ -402,11 +413,6 @@ static int from_window(const struct run *run, size_t i, const struct chunk_id *i
 	return 0;
 }
 
-struct get_buffers {
-	struct run run;
-	struct buf window, scratch;
-};
-
 static void buffers_free(struct get_buffers *b)
 {
 	if (!b)
@@ -415,7 +421,37 @@ static void buffers_free(struct get_buffers *b)
 	buf_fini(&b->scratch);
 	free(b);
 }
-DEFINE_CLEANUP(struct get_buffers *, buffers_free);
+
+static size_t buffers_bytes(const struct get_buffers *b)
+{
+	return b->window.cap + b->scratch.cap;
+}
+
+/* An idle set, else a new one; NULL when out of memory. */
+static struct get_buffers *take_buffers(struct local *l)
+{
+	struct get_buffers *b = NULL;
+
+	mutex_lock(&l->lock);
+	if (l->idle_count > 0) {
+		b = l->idle[--l->idle_count];
+		l->idle_bytes -= buffers_bytes(b);
+	}
+	mutex_unlock(&l->lock);
+	return b ? b : calloc(1, sizeof(*b));
+}
+
+static void give_buffers(struct local *l, struct get_buffers *b)
+{
+	mutex_lock(&l->lock);
+	if (l->idle_count < BUFFERS_IDLE && l->idle_bytes + buffers_bytes(b) <= BUFFERS_BYTES) {
+		l->idle[l->idle_count++] = b;
+		l->idle_bytes += buffers_bytes(b);
+		b = NULL;
+	}
+	mutex_unlock(&l->lock);
+	buffers_free(b);
+}
 
 static int deliver_run(struct local *l, const struct chunk_id *ids, size_t base,
 		       struct get_buffers *b, repo_deliver *deliver, void *arg)
@@ -443,21 +479,20 @@ static int local_get_many(struct repo *r, const struct chunk_id *ids, size_t cou
 			  repo_deliver *deliver, void *arg, struct err *e)
 {
 	struct local *l = local_of(r);
-	CLEANUP(buffers_freep) struct get_buffers *b = calloc(1, sizeof(*b));
+	struct get_buffers *b = take_buffers(l);
+	int rc = 0;
 
 	if (!b)
 		return err_nomem(e, "objects");
-	for (size_t done = 0; done < count; done += b->run.count) {
+	for (size_t done = 0; rc == 0 && done < count; done += b->run.count) {
 		struct view *v = current_view(l);
-		int rc;
 
 		find_run(v, ids + done, count - done, &b->run);
 		view_close(v);
 		rc = deliver_run(l, ids + done, done, b, deliver, arg);
-		if (rc != 0)
-			return rc;
 	}
-	return 0;
+	give_buffers(l, b);
+	return rc;
 }
 
 static int local_has(struct repo *r, const struct chunk_id *id, struct err *e)
@@ -504,6 +539,8 @@ static void local_close(struct repo *r)
 
 	for (size_t i = 0; i < DESCRIPTORS_MAX; i++)
 		segment_close(l->open[i].segment);
+	while (l->idle_count > 0)
+		buffers_free(l->idle[--l->idle_count]);
 	view_close(l->view);
 	config_fini(&r->config);
 	if (l->home.dirfd >= 0)
