@@ -17,7 +17,7 @@
 /* What one form's text falls into; all borrowed. */
 struct parts {
 	struct bytes user, host, port, path, archive;
-	bool has_archive, ssh;
+	bool ssh;
 };
 
 static struct bytes upto(const char *from, const char *to)
@@ -25,48 +25,51 @@ static struct bytes upto(const char *from, const char *to)
 	return (struct bytes){ (const uint8_t *)from, (size_t)(to - from) };
 }
 
-/* PATH[::ARCHIVE] to the end of the text. */
-static bool path_and_archive(const char *s, struct parts *p)
+/* PATH[::ARCHIVE] to the end of the text; `fixed` bytes are the path's, and something follows. */
+static bool path_and_archive(const char *s, size_t fixed, struct parts *p)
 {
-	const char *colons = strstr(s, "::");
+	const char *colons = strstr(s + fixed, "::");
 
 	p->path = colons ? upto(s, colons) : bytes_str(s);
-	if (p->path.len == 0)
+	if (p->path.len <= fixed)
 		return false;
 	if (!colons)
 		return true;
 	p->archive = bytes_str(colons + 2);
-	p->has_archive = true;
 	return p->archive.len > 0 && !memchr(p->archive.p, '/', p->archive.len);
 }
 
-/* [USER@]HOST; the text up to `end` is all of it. */
-static bool user_and_host(const char *s, const char *end, struct parts *p)
+/* A name or an address in brackets, which must end at one of `stops`; NULL where there is none. */
+static const char *take_host(const char *s, const char *stops, struct parts *p)
 {
-	const char *at = memchr(s, '@', (size_t)(end - s));
+	const char *end;
 
-	if (at) {
-		p->user = upto(s, at);
-		if (p->user.len == 0 || memchr(s, ':', p->user.len) ||
-		    memchr(s, '/', p->user.len))
-			return false;
-		s = at + 1;
+	if (*s == '[') {
+		end = s + 1 + strspn(s + 1, "0123456789abcdefABCDEF:.");
+		if (end == s + 1 || *end++ != ']')
+			return NULL;
+	} else {
+		end = s + strcspn(s, ":/");
+		if (end == s || end[-1] == ']')
+			return NULL;
 	}
 	p->host = upto(s, end);
-	if (p->host.len == 0 || memchr(s, '/', p->host.len))
-		return false;
-	if (*s == '[')
-		return end[-1] == ']' && p->host.len > 2;
-	return !memchr(s, ':', p->host.len);
+	return *end && strchr(stops, *end) ? end : NULL;
 }
 
-/* The end of [USER@]HOST: behind the bracket of an IPv6 address, else the first : or /. */
-static const char *host_end(const char *s)
+/* [USER@]HOST.  What is not a user's name before the @ belongs to the host's. */
+static const char *take_user_and_host(const char *s, const char *stops, struct parts *p)
 {
-	const char *at = strpbrk(s, "@/"), *from = at && *at == '@' ? at + 1 : s;
-	const char *close = *from == '[' ? strchr(from, ']') : NULL;
+	const char *at = s + strcspn(s, "@:/"), *end;
 
-	return close ? close + 1 : from + strcspn(from, ":/");
+	if (*at == '@' && at > s) {
+		p->user = upto(s, at);
+		end = take_host(at + 1, stops, p);
+		if (end)
+			return end;
+		p->user = (struct bytes){ 0 };
+	}
+	return take_host(s, stops, p);
 }
 
 static bool parse_ssh(const char *s, struct parts *p)
@@ -75,9 +78,8 @@ static bool parse_ssh(const char *s, struct parts *p)
 
 	if (strncmp(s, "ssh://", 6) != 0)
 		return false;
-	s += 6;
-	end = host_end(s);
-	if (!user_and_host(s, end, p))
+	end = take_user_and_host(s + 6, ":/", p);
+	if (!end)
 		return false;
 	if (*end == ':') {
 		size_t digits = strspn(end + 1, "0123456789");
@@ -88,33 +90,36 @@ static bool parse_ssh(const char *s, struct parts *p)
 		end += 1 + digits;
 	}
 	p->ssh = true;
-	return *end == '/' && path_and_archive(end, p);
+	return *end == '/' && path_and_archive(end, 1, p);
 }
 
+/* A server's name before the path's slash is part of the path. */
 static bool parse_file(const char *s, struct parts *p)
 {
+	const char *slash;
+
 	if (strncmp(s, "file://", 7) != 0)
 		return false;
-	return strchr(s + 7, '/') && path_and_archive(s + 7, p);
+	slash = strchr(s + 7, '/');
+	return slash && path_and_archive(s + 7, (size_t)(slash - s - 7) + 1, p);
+}
+
+static bool path_may_start(const char *s)
+{
+	return *s != ':' && strncmp(s, "//", 2) != 0 && strncmp(s, "ssh://", 6) != 0;
 }
 
 static bool parse_scp(const char *s, struct parts *p)
 {
-	const char *end = host_end(s);
+	const char *end = take_user_and_host(s, ":", p);
 
-	if (*end != ':' || end[1] == ':' || !user_and_host(s, end, p))
-		return false;
 	p->ssh = true;
-	if (strncmp(end + 1, "//", 2) == 0 || strncmp(end + 1, "ssh://", 6) == 0)
-		return false;
-	return path_and_archive(end + 1, p);
+	return end && path_may_start(end + 1) && path_and_archive(end + 1, 0, p);
 }
 
 static bool parse_local(const char *s, struct parts *p)
 {
-	if (*s == ':' || strncmp(s, "//", 2) == 0 || strncmp(s, "ssh://", 6) == 0)
-		return false;
-	return path_and_archive(s, p);
+	return path_may_start(s) && path_and_archive(s, 0, p);
 }
 
 static bool parse(const char *s, struct parts *p)
@@ -130,47 +135,53 @@ static bool parse(const char *s, struct parts *p)
 	return false;
 }
 
-/* Remove ".", ".." and doubled slashes; a leading "/./" stays, it means relative to the
- * server's folder. */
-static char *normalise(struct bytes path)
+/* Lay the parts of a path behind out[0..n), which ".." cannot remove.  Returns the new length. */
+static size_t lay_parts(char *out, size_t n, struct bytes path, bool absolute)
 {
-	char *out = malloc(path.len + 4);
-	bool absolute = path.p[0] == '/';
-	bool on_server = path.len > 2 && memcmp(path.p, "/./", 3) == 0;
-	size_t n = 0, floor, i = 0;
+	size_t floor = n, len;
 
-	if (!out)
-		return NULL;
-	if (absolute)
-		out[n++] = '/';
-	if (on_server)
-		n += (size_t)sprintf(out + n, "./");
-	floor = n; /* ".." never goes above here */
-	while (i < path.len) {
+	for (size_t i = 0; i < path.len; i += len + 1) {
 		const uint8_t *part = path.p + i;
-		size_t len = 0;
+		const uint8_t *slash = memchr(part, '/', path.len - i);
+		bool up;
 
-		while (i + len < path.len && part[len] != '/')
-			len++;
-		i += len + 1;
-		if (len == 0 || (len == 1 && part[0] == '.'))
+		len = slash ? (size_t)(slash - part) : path.len - i;
+		up = len == 2 && memcmp(part, "..", 2) == 0;
+		if (len == 0 || (len == 1 && part[0] == '.') || (up && absolute && n == floor))
 			continue;
-		if (len == 2 && memcmp(part, "..", 2) == 0 && (n > floor || absolute)) {
-			while (n > floor && out[n - 1] == '/')
-				n--;
-			while (n > floor && out[n - 1] != '/')
-				n--;
+		if (up && n > floor) {
+			while (n > floor && out[--n] != '/')
+				;
 			continue;
 		}
 		if (n > 0 && out[n - 1] != '/')
 			out[n++] = '/';
 		memcpy(out + n, part, len);
 		n += len;
-		if (len == 2 && memcmp(part, "..", 2) == 0)
-			floor = n + 1; /* a relative path that climbs */
+		if (up)
+			floor = n; /* a relative path that climbs */
 	}
-	while (n > 1 && out[n - 1] == '/')
-		n--;
+	return n;
+}
+
+/* As Python's normpath(): without ".", "..", doubled slashes (but two at the start are kept).  A
+ * leading "/./" stays, it means relative to the server's folder. */
+static char *normalise(struct bytes path)
+{
+	char *out = malloc(path.len + 4);
+	size_t slashes = 0, n;
+
+	if (!out)
+		return NULL;
+	while (slashes < path.len && path.p[slashes] == '/')
+		slashes++;
+	n = slashes == 2 ? 2 : slashes > 0;
+	memcpy(out, "//", 2);
+	if (path.len >= 3 && memcmp(path.p, "/./", 3) == 0) {
+		memcpy(out, "/./", 3);
+		n = 3;
+	}
+	n = lay_parts(out, n, path, slashes > 0);
 	if (n == 0)
 		out[n++] = '.';
 	out[n] = '\0';
@@ -185,37 +196,48 @@ static int keep(char **out, struct bytes b)
 	return *out ? 0 : -ENOMEM;
 }
 
-static int take(struct location *out, const struct parts *p)
+/* A number: no leading zeros, and 0 is none. */
+static struct bytes port_digits(struct bytes port)
+{
+	while (port.len && port.p[0] == '0')
+		port.p++, port.len--;
+	return port;
+}
+
+static int take(struct location *out, const struct parts *p, struct err *e)
 {
 	*out = (struct location){ .proto = p->ssh ? LOCATION_SSH : LOCATION_FILE };
 	out->path = normalise(p->path);
 	if (!out->path || keep(&out->user, p->user) < 0 || keep(&out->host, p->host) < 0 ||
-	    keep(&out->port, p->port) < 0 || keep(&out->archive, p->archive) < 0) {
+	    keep(&out->port, port_digits(p->port)) < 0 || keep(&out->archive, p->archive) < 0) {
 		location_fini(out);
-		return -ENOMEM;
+		return err_nomem(e, "location");
 	}
 	return 0;
 }
 
+/* "", "::" or "::ARCHIVE": the repository is the fallback's, whatever archive that names. */
+static bool wants_fallback(const char *text)
+{
+	return *text == '\0' || (strncmp(text, "::", 2) == 0 && !strchr(text, '/'));
+}
+
 int location_parse(struct location *out, const char *text, const char *fallback, struct err *e)
 {
+	const char *archive;
 	struct parts p;
-	bool archive_only = strncmp(text, "::", 2) == 0;
 
 	*out = (struct location){ 0 };
-	if (*text && !archive_only && parse(text, &p))
-		return take(out, &p) < 0 ? err_nomem(e, "location") : 0;
-	if ((*text == '\0' || archive_only) && fallback && *fallback && parse(fallback, &p) &&
-	    !p.has_archive) {
-		if (text[0] && text[2]) {
-			p.archive = bytes_str(text + 2);
-			if (memchr(p.archive.p, '/', p.archive.len))
-				return err_set(e, EINVAL, "Invalid location format: \"%s\"",
-					       text);
-		}
-		return take(out, &p) < 0 ? err_nomem(e, "location") : 0;
-	}
-	return err_set(e, EINVAL, "Invalid location format: \"%s\"", text);
+	if (parse(text, &p))
+		return take(out, &p, e);
+	if (!wants_fallback(text) || !fallback)
+		return err_set(e, EINVAL, "Invalid location format: \"%s\"", text);
+	archive = *text ? text + 2 : "";
+	if (!parse(fallback, &p))
+		return err_set(e, EINVAL, "Invalid location format: \"%s%s%s\"", fallback,
+			       *archive ? "::" : "", archive);
+	p.archive = bytes_str(archive);
+	return take(out, &p, e);
 }
 
 void location_fini(struct location *l)
