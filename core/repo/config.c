@@ -10,6 +10,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 enum { OPTIONS_MAX = 64 };
@@ -21,7 +22,8 @@ struct option {
 struct ini {
 	struct option options[OPTIONS_MAX];
 	size_t count;
-	bool in_section;
+	bool in_section, has_section;
+	bool continues; /* the line above is an option's, or goes on with one */
 };
 
 static void ini_fini(struct ini *ini)
@@ -101,15 +103,20 @@ static int take_line(struct ini *ini, struct bytes line, struct err *e)
 		return 0;
 	if (memchr(text.p, '\0', text.len))
 		return err_set(e, EBADMSG, "config: not a text file");
-	if (text.p[0] == '[') {
-		ini->in_section = bytes_is(text, "[repository]");
+	if (isspace(line.p[0]) && ini->continues)
+		return ini->in_section ? continue_option(ini, text, e) : 0;
+	ini->continues = text.p[0] != '[';
+	if (!ini->continues) {
+		const uint8_t *end = memchr(text.p, ']', text.len);
+		size_t len = end ? (size_t)(end - text.p) + 1 : text.len;
+
+		ini->in_section = bytes_is((struct bytes){ text.p, len }, "[repository]");
+		if (ini->in_section && ini->has_section)
+			return err_set(e, EBADMSG, "config: a section twice");
+		ini->has_section |= ini->in_section;
 		return 0;
 	}
-	if (!ini->in_section)
-		return 0;
-	if (isspace(line.p[0]) && ini->count > 0)
-		return continue_option(ini, text, e);
-	return add_option(ini, text, e);
+	return ini->in_section ? add_option(ini, text, e) : 0;
 }
 
 static int parse_ini(struct ini *ini, struct bytes text, struct err *e)
@@ -127,19 +134,21 @@ static int parse_ini(struct ini *ini, struct bytes text, struct err *e)
 	return 0;
 }
 
-/* A number with one optional suffix, powers of 1000. */
+/* A decimal number, whole or not, with one optional suffix, powers of 1000. */
 static bool file_size(const char *s, uint64_t *out)
 {
 	static const char suffixes[] = "KMGTP";
+	size_t digits = strspn(s, "0123456789."); /* neither signs, exponents nor hex */
 	char *end;
 	double v = strtod(s, &end);
-	const char *suffix = *end ? strchr(suffixes, toupper((unsigned char)*end)) : NULL;
+	const char *unit = end + strspn(end, " ");
+	const char *suffix = *unit ? strchr(suffixes, *unit) : NULL;
 
-	if (end == s || (*end && (!suffix || end[1])))
+	if (digits == 0 || end != s + digits || (*unit && (!suffix || unit[1])))
 		return false;
 	for (; suffix && suffix >= suffixes; suffix--)
 		v *= 1000;
-	if (!(v >= 0) || v >= 18446744073709551616.0)
+	if (v >= 18446744073709551616.0)
 		return false;
 	*out = (uint64_t)v;
 	return true;
@@ -195,10 +204,17 @@ static int fill(struct repo_config *out, const struct ini *ini, struct err *e)
 {
 	const char *key = lookup(ini, "key"), *id = lookup(ini, "id");
 	uint64_t version, per_dir;
-	int rc = number_option(ini, "version", UINT32_MAX, &version, e);
+	int rc;
+
+	if (!ini->has_section)
+		return err_set(e, EBADMSG, "no repository section found");
+	rc = number_option(ini, "version", UINT32_MAX, &version, e);
 
 	if (rc == 0 && version != 1)
-		return err_set(e, ENOTSUP, "config: unknown repository version");
+		return err_set(e, ENOTSUP,
+			       "repository version %" PRIu64
+			       " is not supported by this borg version",
+			       version);
 	if (rc == 0)
 		rc = number_option(ini, "segments_per_dir", UINT32_MAX, &per_dir, e);
 	if (rc == 0 && per_dir == 0)
@@ -218,7 +234,7 @@ static int fill(struct repo_config *out, const struct ini *ini, struct err *e)
 	if (!id || id_parse(&out->id, bytes_str(id)) < 0)
 		return err_set(e, EBADMSG, "config: id is missing or not 64 hex digits");
 	if (key && *key) {
-		out->key = strdup(key);
+		out->key = bytes_dup(trim(bytes_str(key)));
 		if (!out->key)
 			return err_nomem(e, "config");
 	}
