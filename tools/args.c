@@ -455,6 +455,8 @@ static int classify_all(struct parse *s, struct err *e)
 		int rc;
 
 		if (strcmp(s->argv[i], "--") == 0) {
+			if (s->p->sub_command)
+				break; /* the command's own parser will meet it */
 			memmove(&s->argv[i], &s->argv[i + 1],
 				(size_t)(s->argc - i - 1) * sizeof(*s->argv));
 			s->argc--;

@@ -59,6 +59,7 @@ PY
 	same list "$T/repo::one" --exclude 'sh:src/dir/**'
 	same list "$T/repo::one" --pattern '+src/hello' --pattern='-src/*'
 	same list "$T/repo::one" 're:h.*o$'
+	same list --short -- "$T/repo::one" src/hello
 }
 
 @test "list formats: every key" {

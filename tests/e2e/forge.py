@@ -128,7 +128,12 @@ def sizes(f):
     f.archive([f.item('longer', chunks=[(id_, 12, 12)], size=10 ** 15), f.item('shorter', chunks=[(id_, 12, 12)], size=3),
                f.item('chunk-longer', chunks=[(id_, 10 ** 6, 12)]), f.item('chunk-shorter', chunks=[(id_, 3, 12)]),
                f.item('huge', chunks=[(id_, 2 ** 32 - 1, 12)] * 1000, size=2 ** 62),
-               f.file('ok', b'fine'), f.item('negative', chunks=[(id_, 12, 12)], size=-1)])
+               f.file('ok', b'fine')])
+
+
+def negative(f):
+    """A size below zero: not an item that any borg wrote."""
+    f.archive([f.item('negative', chunks=[(f.put(b'twelve bytes'), 12, 12)], size=-1), f.file('ok', b'fine')])
 
 
 def swapped(f):
@@ -162,7 +167,7 @@ def archive_object(f):
     f.archive([f.file('ok', b'fine')], items=[b'x' * 32] * 10, time='not a time', chunker_params='?', cmdline=17)
 
 
-KINDS = {f.__name__: f for f in (names, cycles, sizes, swapped, bomb, counts, archive_object)}
+KINDS = {f.__name__: f for f in (names, cycles, sizes, negative, swapped, bomb, counts, archive_object)}
 
 
 def main():

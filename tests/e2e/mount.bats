@@ -39,7 +39,7 @@ agrees() { # BORG MODE [create options]
 @test "borg 1.2, compression lzma,0" { agrees b12 repokey -C lzma,0; }
 @test "borg 1.2, compression auto,zstd,9" { agrees b12 repokey-blake2 -C auto,zstd,9; }
 @test "borg 1.2, compression obfuscate,110,lz4" { agrees b12 repokey -C obfuscate,110,lz4; }
-@test "borg 1.4, compression obfuscate,250,zstd" { agrees b14 repokey -C obfuscate,250,zstd; }
+@test "borg 1.4, compression obfuscate,3,zstd" { agrees b14 repokey -C obfuscate,3,zstd; }
 @test "borg 1.2, fixed chunks, sparse" { agrees b12 repokey --chunker-params fixed,65536 --sparse; }
 @test "borg 1.2, small chunks" { agrees b12 repokey --chunker-params buzhash,10,13,11,1023; }
 
