@@ -6,7 +6,7 @@
  * under way counts like plaintext kept and the buffers of what was dropped are used again at once.
  *
  * Hints: the newest list goes in front of the queue in its own order; what is not loaded or
- * asked for falls out at the end.  Readahead may fill half of the cache with chunks nobody has asked for
+ * asked for falls out at the end.  Readahead may fill three quarters of the cache with chunks nobody has asked for
  * yet, else it would throw out its own work.
  */
 
@@ -22,11 +22,14 @@
 
 enum {
 	CACHE_DEFAULT = 20 * 1024 * 1024, /* with SPARE 24 MiB of plaintext in all */
-	LOADING_MAX = 6 * 1024 * 1024,    /* of plaintext readahead may add to */
+	LOADING_MAX = 12 * 1024 * 1024,   /* of plaintext readahead may add to */
 	SPARE = 4 * 1024 * 1024,
 	QUEUE_MAX = 512,         /* hints */
 	SMALL = 128 * 1024,      /* plaintext bytes up to which objects are read in runs */
 	RUN_BYTES = 1024 * 1024, /* of plaintext in a run */
+	PAIR_BYTES =
+		8 * 1024 * 1024, /* of plaintext in a pair: two hashed together cost 0.7 of one
+				       * after the other, but both are in memory at once */
 	UNKNOWN = 64 * 1024,     /* planned for a chunk of unknown size */
 	LOADERS_MAX = 16,        /* idle loaders kept for fetch_chunk() */
 };
@@ -65,7 +68,7 @@ static bool may_load_ahead(const struct fetch *f, const struct chunk_want *want)
 	size_t ahead = f->cache.ahead_bytes, loading = f->cache.loading;
 	size_t room = room_for(f, want);
 
-	return (ahead == 0 || ahead + room <= f->cache.max / 2) &&
+	return (ahead == 0 || ahead + room <= f->cache.max / 4 * 3) &&
 	       (loading == 0 || loading + room <= LOADING_MAX);
 }
 
@@ -126,7 +129,7 @@ static void take_run_locked(struct ahead_run *run, struct cache_list *dropped)
 		if ((size <= SMALL) != (first <= SMALL))
 			break;
 		bytes += size;
-		if (bytes > (first <= SMALL ? RUN_BYTES : f->cache.max / 4))
+		if (bytes > (first <= SMALL ? RUN_BYTES : PAIR_BYTES))
 			break;
 		add_front_locked(run, dropped);
 	}
