@@ -52,6 +52,8 @@ int inode_numbers_open(struct inode_numbers **out, const char *cache_dir, struct
 		if (!path)
 			return err_nomem(e, "inode numbers");
 		n->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (n->fd < 0) /* what was given holds, also where nothing can be added */
+			n->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	}
 	*out = TAKE(n);
 	return 0;
@@ -123,7 +125,8 @@ static int choose_locked(struct inode_numbers *n, const struct chunk_id *id, uin
 	return keep_locked(n, id, *number);
 }
 
-/* A cache that cannot be written is done without. */
+/* Where the file cannot be written, it is done without from here on: others may keep there what
+ * we gave in memory, and what they write behind that must not be written over. */
 static void append_locked(struct inode_numbers *n, const struct chunk_id *id, uint32_t number)
 {
 	uint8_t record[RECORD];
@@ -131,8 +134,12 @@ static void append_locked(struct inode_numbers *n, const struct chunk_id *id, ui
 	put_le32(record, number);
 	memcpy(record + 4, id->b, sizeof(id->b));
 	put_le32(record + CRC_AT, (uint32_t)crc32(0, record, CRC_AT));
-	if (write_all_at(n->fd, record, RECORD, n->end) == 0)
+	if (write_all_at(n->fd, record, RECORD, n->end) == 0) {
 		n->end += RECORD;
+	} else {
+		close(n->fd); /* and with it goes the lock */
+		n->fd = -1;
+	}
 }
 
 static int give_locked(struct inode_numbers *n, const struct chunk_id *id, uint32_t *number)
@@ -153,7 +160,7 @@ static int give_locked(struct inode_numbers *n, const struct chunk_id *id, uint3
 		if (rc == 0 && filed)
 			append_locked(n, id, *number);
 	}
-	if (filed)
+	if (filed && n->fd >= 0)
 		(void)flock(n->fd, LOCK_UN);
 	return rc;
 }

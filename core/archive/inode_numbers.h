@@ -17,7 +17,7 @@
 
 struct inode_numbers;
 
-/* cache_dir: Alcove's folder of the repository; NULL, or one that cannot be written: numbers
+/* cache_dir: Alcove's folder of the repository; NULL, or one that cannot be written: new numbers
  * are kept in memory only. */
 int inode_numbers_open(struct inode_numbers **out, const char *cache_dir, struct err *e);
 void inode_numbers_close(struct inode_numbers *n); /* does nothing for NULL */
