@@ -9,6 +9,7 @@
 
 #include "core/base/cleanup.h"
 #include "fs/archives.h"
+#include "fs/versions_tree.h"
 #include "mount/background.h"
 #include "mount/mount.h"
 
@@ -106,8 +107,6 @@ static int check_combination(const struct mount_args *args, const struct mount_o
 			"Error: The options --first, --last, --prefix, and --glob-archives, "
 			"and --consider-checkpoints can only be used on repository "
 			"targets.");
-	if (o->versions)
-		return err_set(e, ENOTSUP, "mount option versions: not supported");
 	return 0;
 }
 
@@ -138,6 +137,7 @@ struct opened { /* what a mount stands on, in the order of opening */
 	struct attr_policy policy;
 	struct reader *reader;
 	struct mount *mount;
+	struct versions_source versions; /* what the view of versions is made of */
 };
 
 static void opened_fini(struct opened *o)
@@ -159,8 +159,8 @@ static int open_reader(struct run *run, const struct mount_args *args,
 }
 
 static int open_view(const struct run *run, const struct mount_args *args,
-		     const struct mount_options *o, const struct opened *opened,
-		     struct view **out, struct err *e)
+		     const struct mount_options *o, struct opened *opened, struct view **out,
+		     struct err *e)
 {
 	struct archives_options options = {
 		.shelf = {
@@ -182,6 +182,15 @@ static int open_view(const struct run *run, const struct mount_args *args,
 		.gid = getgid(),
 	};
 
+	opened->versions = (struct versions_source){
+		.reader = opened->reader,
+		.select = options.select,
+		.tree = options.shelf.tree,
+	};
+	if (o->versions) {
+		options.shelf.make = versions_make;
+		options.shelf.make_arg = &opened->versions;
+	}
 	return archives_open(out, &options, e);
 }
 

@@ -174,7 +174,7 @@ static bool acceptable(struct bytes path)
 	return true;
 }
 
-static struct bytes strip(struct bytes path, unsigned components)
+struct bytes tree_strip(struct bytes path, unsigned components)
 {
 	struct bytes c;
 
@@ -531,7 +531,7 @@ static int add(struct tree_builder *b, const struct item *it)
 		b->refused++;
 		return 0;
 	}
-	path = strip(it->path, b->options.strip_components);
+	path = tree_strip(it->path, b->options.strip_components);
 	if (S_ISDIR(it->mode)) {
 		struct bytes rest = path, c;
 

@@ -34,6 +34,9 @@ int tree_builder_add(struct tree_builder *b, const struct item *it, struct err *
 /* How many items had a path that no directory can hold. */
 size_t tree_builder_refused(const struct tree_builder *b);
 
+/* A path without its first components, empty where it has no more. */
+struct bytes tree_strip(struct bytes path, unsigned components);
+
 /* Sort, link, lay out.  The builder is of no use afterwards. */
 int tree_builder_finish(struct tree_builder *b, bool damaged, struct tree **out, struct err *e);
 
