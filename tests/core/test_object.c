@@ -185,7 +185,7 @@ static void make(struct made *m, const struct key *key, size_t len, enum stored 
 		m->plain[i] = (uint8_t)(i * 31 + len + i / 256);
 	hmac(key->id_key, m->plain, len, m->id.b);
 	m->len = HEAD + store(m, how, payload, len + 1024);
-	m->object[0] = key->traits->type;
+	m->object[0] = (uint8_t)key->traits->type;
 	put_be64(m->object + 33, 0xfffffffffffffff0u + len); /* carries into the upper half */
 	memcpy(counter + 8, m->object + 33, 8);
 	assert_true(EVP_EncryptInit_ex2(aes, EVP_aes_256_ctr(), key->enc_key.p, counter, NULL));
