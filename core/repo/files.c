@@ -13,12 +13,12 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A decimal number of 32 bits and nothing else. */
+/* A decimal number of 32 bits and nothing else, spelled as it is when a name is made of it. */
 static bool parse_number(const char *s, uint32_t *out)
 {
 	unsigned long long v = 0;
 
-	if (!*s || strlen(s) > 10)
+	if (!*s || strlen(s) > 10 || (s[0] == '0' && s[1]))
 		return false;
 	for (; *s; s++) {
 		if (!isdigit((unsigned char)*s))

@@ -69,13 +69,15 @@ struct local {
 	struct view *view;
 	struct files_mark mark; /* of the folder when the view was made */
 	bool mark_valid;
-	bool index_verified; /* of this view */
 	struct open_segment open[DESCRIPTORS_MAX];
 	uint64_t tick;
 	struct get_buffers *idle[BUFFERS_IDLE];
 	size_t idle_count, idle_bytes;
 
-	struct mutex follow_lock; /* one at a time makes a view; taken before `lock` */
+	struct mutex follow_lock; /* one at a time makes a view; taken before `lock`; guards: */
+	bool index_checked;       /* whether ... */
+	bool index_bad;           /* ... and what for: ... */
+	uint32_t index_number;    /* ... this index */
 };
 
 static struct local *local_of(struct repo *r)
@@ -180,14 +182,23 @@ static bool settled(const struct files_mark *m)
 	       older_than(&m->newest, &now);
 }
 
-static int follow_locked(struct local *l, bool distrust_index, struct err *e)
+/* The index found bad stays bad until there is another. */
+static bool known_bad(const struct local *l)
+{
+	uint32_t newest;
+
+	return l->index_checked && l->index_bad &&
+	       files_newest_index(l->home.dirfd, &newest, NULL) == 1 &&
+	       newest == l->index_number;
+}
+
+static int follow_locked(struct local *l, struct err *e)
 {
 	CLEANUP(view_closep) struct view *before = current_view(l);
 	struct files_mark mark;
 	struct view *v;
 	bool settled_mark = files_mark(l->home.dirfd, &mark) == 0 && settled(&mark);
-	int rc = view_make(&v, &l->home, distrust_index ? NULL : before, distrust_index, e),
-	    moved;
+	int rc = view_make(&v, &l->home, before, known_bad(l), e), moved;
 
 	if (rc < 0)
 		return err_wrap(e, rc, "%s", l->repo.path);
@@ -197,18 +208,16 @@ static int follow_locked(struct local *l, bool distrust_index, struct err *e)
 	l->view = v;
 	l->mark = mark;
 	l->mark_valid = settled_mark;
-	if (moved || distrust_index)
-		l->index_verified = distrust_index;
 	mutex_unlock(&l->lock);
 	return moved;
 }
 
-static int follow(struct local *l, bool distrust_index, struct err *e)
+static int follow(struct local *l, struct err *e)
 {
 	int rc;
 
 	mutex_lock(&l->follow_lock);
-	rc = follow_locked(l, distrust_index, e);
+	rc = follow_locked(l, e);
 	mutex_unlock(&l->follow_lock);
 	return rc;
 }
@@ -226,7 +235,7 @@ static int local_refresh(struct repo *r, struct err *e)
 		if (same)
 			return 0;
 	}
-	return follow(l, false, e);
+	return follow(l, e);
 }
 
 static uint64_t local_transaction(struct repo *r)
@@ -236,24 +245,31 @@ static uint64_t local_transaction(struct repo *r)
 	return view_transaction(v);
 }
 
-/* Once for each view: an index that does not have its digest is replaced by the log. */
-static int check_index(struct local *l, struct err *e)
+static int check_index_locked(struct local *l, struct err *e)
 {
 	CLEANUP(view_closep) struct view *v = current_view(l);
-	bool verified;
+	uint32_t number;
 	int rc;
 
-	mutex_lock(&l->lock);
-	verified = l->index_verified;
-	l->index_verified = true;
-	mutex_unlock(&l->lock);
-	if (verified)
+	if (!view_index(v, &number) || (l->index_checked && l->index_number == number))
 		return 0;
-	rc = view_verify_index(v, &l->home, NULL);
-	if (rc == 1)
-		return 0;
-	rc = follow(l, true, e);
+	l->index_bad = view_verify_index(v, &l->home, NULL) != 1;
+	l->index_number = number;
+	l->index_checked = true;
+	rc = l->index_bad ? follow_locked(l, e) : 0;
 	return rc < 0 ? rc : 0;
+}
+
+/* Once for each index: one that does not have its digest is replaced by the log.  Whoever comes
+ * meanwhile waits, and then sees the new view. */
+static int check_index(struct local *l, struct err *e)
+{
+	int rc;
+
+	mutex_lock(&l->follow_lock);
+	rc = check_index_locked(l, e);
+	mutex_unlock(&l->follow_lock);
+	return rc;
 }
 
 /* --- reading --- */
@@ -313,7 +329,7 @@ static int read_again(struct local *l, const struct chunk_id *id, struct place f
 	int rc;
 
 	drop_segment(l, failed.segment);
-	rc = follow(l, false, e);
+	rc = follow(l, e);
 	if (rc < 0)
 		return rc;
 	rc = read_by_view(l, id, scratch, payload, &at, e);
@@ -593,7 +609,7 @@ static int read_config(struct local *l, struct err *e)
 	rc = config_parse(&l->repo.config, buf_bytes(&text), &inner);
 	if (rc < 0)
 		return err_set_id(
-			e, -rc, "Repository.InvalidRepositoryConfig",
+			e, rc == -EBADMSG ? EINVAL : -rc, "Repository.InvalidRepositoryConfig",
 			"%s does not have a valid configuration. Check repo config [%s].",
 			l->repo.path, inner.msg);
 	return 0;

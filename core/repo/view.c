@@ -67,6 +67,12 @@ uint64_t view_transaction(const struct view *v)
 	return v->transaction;
 }
 
+bool view_index(const struct view *v, uint32_t *number)
+{
+	*number = v->index_number;
+	return v->index && !v->own_index;
+}
+
 bool view_find(const struct view *v, const struct chunk_id *id, struct place *out)
 {
 	const struct place *changed = table_get(&v->changes, id);
@@ -120,34 +126,20 @@ static int check_needed(const struct view_home *home, struct err *e)
 			  "Inconsistency detected. Please run \"borg check %s\".", home->path);
 }
 
-/* No index to trust: all of the log. */
-static int make_from_log(struct view *v, const struct view_home *home, struct err *e)
+/* The log up to and with numbers[last]. */
+static int replay_all(struct view *v, const struct view_home *home, const uint32_t *numbers,
+		      size_t last, struct err *e)
 {
-	struct segment_list l;
 	struct index *index = NULL;
-	ssize_t last;
-	int rc = files_segments(home->dirfd, home->segments_per_dir, 0, &l, e);
+	int rc = 0;
 
-	if (rc < 0)
-		return rc;
-	last = last_committed(home, &l);
-	if (last < 0) {
-		segment_list_fini(&l);
-		return check_needed(home, e);
-	}
-	v->transaction = l.numbers[last];
+	v->transaction = numbers[last];
 	v->index_number = v->transaction;
 	v->own_index = true;
-	rc = recover_open_cached(home, v->transaction, &index);
-	if (rc == 1) {
-		segment_list_fini(&l);
-		v->index = index;
+	if (recover_open_cached(home, v->transaction, &v->index) == 1)
 		return 0;
-	}
-	rc = 0;
-	for (ssize_t i = 0; rc == 0 && i <= last; i++)
-		rc = replay(v, home, l.numbers[i], e);
-	segment_list_fini(&l);
+	for (size_t i = 0; rc == 0 && i <= last; i++)
+		rc = replay(v, home, numbers[i], e);
 	if (rc < 0)
 		return rc;
 	/* From now on mapped instead of in memory, where the cache folder takes it. */
@@ -158,6 +150,33 @@ static int make_from_log(struct view *v, const struct view_home *home, struct er
 		v->index = index;
 	}
 	return 0;
+}
+
+/* No index to trust: all of the log, unless `before` is that already. */
+static int make_from_log(struct view **out, const struct view_home *home, struct view *before,
+			 struct err *e)
+{
+	CLEANUP(view_closep) struct view *v = view_new();
+	struct segment_list l;
+	ssize_t last;
+	int rc;
+
+	if (!v)
+		return err_nomem(e, "index");
+	rc = files_segments(home->dirfd, home->segments_per_dir, 0, &l, e);
+	if (rc < 0)
+		return rc;
+	last = last_committed(home, &l);
+	if (last < 0)
+		rc = check_needed(home, e);
+	else if (before && before->own_index && before->transaction == l.numbers[last])
+		*out = view_ref(before);
+	else
+		rc = replay_all(v, home, l.numbers, (size_t)last, e);
+	segment_list_fini(&l);
+	if (rc == 0 && !*out)
+		*out = TAKE(v);
+	return rc;
 }
 
 /* 1 opened; 0 none, or a damaged one; -ESTALE replaced meanwhile; -errno. */
@@ -229,41 +248,40 @@ static int follow(struct view *v, const struct view_home *home, const struct vie
 	return rc;
 }
 
-/* One picture.  -ESTALE: the folder changed under it. */
-static int make_once(struct view **out, const struct view_home *home, const struct view *before,
-		     bool distrust_index, struct err *e)
+/* By the repository's newest index: 1 made, 0 there is none to trust. */
+static int make_from_index(struct view **out, const struct view_home *home,
+			   const struct view *before, struct err *e)
 {
 	CLEANUP(view_closep) struct view *v = view_new();
-	struct index *index = NULL;
-	int rc = 0;
+	int rc;
 
 	if (!v)
 		return err_nomem(e, "index");
-	if (!distrust_index)
-		rc = open_newest_index(home, &index, &v->index_number, e);
-	if (rc < 0)
+	rc = open_newest_index(home, &v->index, &v->index_number, e);
+	if (rc <= 0)
 		return rc;
-	if (rc == 1) {
-		v->index = index;
-		rc = follow(v, home, before, e);
-		if (rc == 0)
-			*out = TAKE(v);
-		if (rc <= 0)
-			return rc;
-		view_close(TAKE(v));
-		v = view_new();
-		if (!v)
-			return err_nomem(e, "index");
-	}
-	rc = make_from_log(v, home, e);
-	if (rc == 0)
-		*out = TAKE(v);
-	return rc;
+	rc = follow(v, home, before, e);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	*out = TAKE(v);
+	return 1;
 }
 
-int view_make(struct view **out, const struct view_home *home, const struct view *before,
+/* One picture.  -ESTALE: the folder changed under it. */
+static int make_once(struct view **out, const struct view_home *home, struct view *before,
+		     bool distrust_index, struct err *e)
+{
+	int rc = distrust_index ? 0 : make_from_index(out, home, before, e);
+
+	if (rc == 0)
+		rc = make_from_log(out, home, before, e);
+	return rc < 0 ? rc : 0;
+}
+
+int view_make(struct view **out, const struct view_home *home, struct view *before,
 	      bool distrust_index, struct err *e)
 {
+	*out = NULL;
 	for (unsigned i = 0; i < STALE_PICTURES_MAX; i++) {
 		int rc = make_once(out, home, before, distrust_index, e);
 

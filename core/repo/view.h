@@ -27,10 +27,10 @@ struct view_home {
 
 /*
  * The view of the repository as it is now.  `before` (may be NULL) is built upon where it still
- * fits.  distrust_index: replay the whole log instead.
+ * fits.  distrust_index: replay the whole log instead, unless `before` is just that.
  * Errors: -EBADMSG with Repository.CheckNeeded where no transaction is committed; errno.
  */
-int view_make(struct view **out, const struct view_home *home, const struct view *before,
+int view_make(struct view **out, const struct view_home *home, struct view *before,
 	      bool distrust_index, struct err *e);
 struct view *view_ref(struct view *v);
 void view_close(struct view *v); /* drops a reference; does nothing for NULL */
@@ -38,6 +38,8 @@ DEFINE_CLEANUP(struct view *, view_close);
 
 bool view_find(const struct view *v, const struct chunk_id *id, struct place *out);
 uint64_t view_transaction(const struct view *v);
+/* Does it stand on one of the repository's own index files?  Its number, then. */
+bool view_index(const struct view *v, uint32_t *number);
 
 /* Is the index that this view stands on undamaged?  1 yes (or made by us), 0 no, -ENOTSUP there
  * is no digest to tell.  Reads it all. */
