@@ -6,7 +6,7 @@
  * under way counts like plaintext kept and the buffers of what was dropped are used again at once.
  *
  * Hints: the newest list goes in front of the queue in its own order; what is not loaded or
- * asked for falls out at the end.  Readahead may fill three quarters of the cache with chunks nobody has asked for
+ * asked for falls out at the end.  Readahead may fill half of the cache with chunks nobody has asked for
  * yet, else it would throw out its own work.
  */
 
@@ -21,7 +21,7 @@
 #include "core/store/loader.h"
 
 enum {
-	CACHE_DEFAULT = 20 * 1024 * 1024, /* with SPARE 24 MiB of plaintext in all */
+	CACHE_DEFAULT = 18 * 1024 * 1024, /* with SPARE 22 MiB of plaintext in all */
 	LOADING_MAX = 12 * 1024 * 1024,   /* of plaintext readahead may add to */
 	SPARE = 4 * 1024 * 1024,
 	QUEUE_MAX = 512,         /* hints */
@@ -68,7 +68,7 @@ static bool may_load_ahead(const struct fetch *f, const struct chunk_want *want)
 	size_t ahead = f->cache.ahead_bytes, loading = f->cache.loading;
 	size_t room = room_for(f, want);
 
-	return (ahead == 0 || ahead + room <= f->cache.max / 4 * 3) &&
+	return (ahead == 0 || ahead + room <= f->cache.max / 2) &&
 	       (loading == 0 || loading + room <= LOADING_MAX);
 }
 
