@@ -363,10 +363,13 @@ static void reverse(uint8_t *p, size_t len)
 }
 
 /* Names are met from the last to the first: each is appended backwards, and then all turned, so
- * that a deep path costs its length.  The steps are bounded, should parents form a circle. */
+ * that a deep path costs its length.  Should parents form a circle, steps and length end at what
+ * all directories and names of the tree come to. */
 int tree_path(struct tree *t, uint32_t index, struct buf *out, struct err *e)
 {
 	CLEANUP(buf_fini) struct buf name = BUF_INIT;
+	uint64_t len_max =
+		t->header.strings_len + (uint64_t)t->header.node_count * (NAME_HEAD + 1);
 
 	out->len = 0;
 	for (uint32_t steps = 0; index != TREE_ROOT; steps++) {
@@ -377,7 +380,7 @@ int tree_path(struct tree *t, uint32_t index, struct buf *out, struct err *e)
 			rc = entry_name(t, &n, &name, e);
 		if (rc < 0)
 			return rc;
-		if (steps > t->header.directory_count)
+		if (steps > t->header.directory_count || out->len > len_max)
 			return damaged(e);
 		if (steps && buf_append_byte(out, '/') < 0)
 			return err_nomem(e, "tree");
@@ -500,8 +503,10 @@ static int get_extras(struct tree *t, uint32_t index, struct buf *text, struct e
 		rc = get_string(t, n.extra_off, n.extra_len, text, e);
 	if (rc < 0)
 		return rc;
+	if (text->len == 0)
+		return 0;
 	*x = (struct extras){ .p = text->p, .end = text->p + text->len };
-	return text->len ? 1 : 0;
+	return 1;
 }
 
 int tree_xattrs(struct tree *t, uint32_t index, tree_xattr_fn *fn, void *arg, struct err *e)

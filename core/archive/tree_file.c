@@ -19,6 +19,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -386,7 +387,7 @@ static int random_secret(struct secret **out, const char *cache_dir, struct err 
 		return err_set(e, errno, "%s: %s", path, strerror(errno));
 	if (fstat(fd, &st) < 0 || st.st_uid != geteuid() || !S_ISREG(st.st_mode))
 		return err_set(e, EPERM, "%s: not ours", path);
-	if (lockf(fd, F_LOCK, 0) < 0)
+	if (flock(fd, LOCK_EX) < 0) /* goes with the descriptor: holds between threads too */
 		return err_set(e, errno, "%s: %s", path, strerror(errno));
 	if (fstat(fd, &st) == 0 && st.st_size == (off_t)s->len && !(st.st_mode & 077)) {
 		if (read_exact(fd, s->p, s->len, 0) != 1)
@@ -402,18 +403,22 @@ static int random_secret(struct secret **out, const char *cache_dir, struct err 
 int tree_secret(struct secret **out, const struct key *key, const char *cache_dir,
 		struct err *e)
 {
-	size_t n = key->id_key.len + key->enc_key.len + key->enc_hmac_key.len;
+	const struct bytes parts[] = { key->id_key, key->enc_key, key->enc_hmac_key };
+	size_t len = 0, at = 0;
 	struct secret *s;
 
-	if (n < SEAL_SECRET_MIN)
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		len += parts[i].len;
+	if (len < SEAL_SECRET_MIN)
 		return random_secret(out, cache_dir, e);
-	s = secret_new(n);
+	s = secret_new(len);
 	if (!s)
 		return err_nomem(e, "cache secret");
-	memcpy(s->p, key->id_key.p, key->id_key.len);
-	memcpy(s->p + key->id_key.len, key->enc_key.p, key->enc_key.len);
-	memcpy(s->p + key->id_key.len + key->enc_key.len, key->enc_hmac_key.p,
-	       key->enc_hmac_key.len);
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		if (parts[i].len)
+			memcpy(s->p + at, parts[i].p, parts[i].len);
+		at += parts[i].len;
+	}
 	*out = s;
 	return 0;
 }

@@ -26,7 +26,7 @@ void image_put_header(uint8_t out[IMAGE_HEADER_SIZE], const struct image_header 
 	put_le64(out + 104, h->strings);
 	put_le64(out + 112, h->strings_len);
 	put_le64(out + 120, h->names);
-	put_le64(out + 128, h->total);
+	put_le64(out + IMAGE_TOTAL_AT, h->total);
 }
 
 /* count records of `size` bytes at off end within len. */
@@ -54,10 +54,11 @@ int image_get_header(struct image_header *out, const uint8_t in[IMAGE_HEADER_SIZ
 		.strings = get_le64(in + 104),
 		.strings_len = get_le64(in + 112),
 		.names = get_le64(in + 120),
-		.total = get_le64(in + 128),
+		.total = get_le64(in + IMAGE_TOTAL_AT),
 	};
 	memcpy(out->archive_id.b, in + 16, CHUNK_ID_SIZE);
 	if (out->total != len || out->node_count == 0 ||
+	    out->directory_count > out->node_count ||
 	    !fits(out->nodes, out->node_count, NODE_SIZE, len) ||
 	    !fits(out->chunks, out->chunk_count, CHUNK_SIZE, len) ||
 	    !fits(out->order, out->order_count, 4, len) ||

@@ -33,6 +33,7 @@
 enum {
 	TREE_IMAGE_VERSION = 1,
 	IMAGE_HEADER_SIZE = 256,
+	IMAGE_TOTAL_AT = 128, /* in the header: the whole image's length, u64 */
 	NODE_SIZE = 128,
 	CHUNK_SIZE = 48,
 	NAME_HEAD = 8,              /* a name no longer than this is in the node alone */
