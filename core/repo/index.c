@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -23,11 +24,19 @@ enum {
 
 static const uint32_t EMPTY = 0xffffffff, DELETED = 0xfffffffe;
 
+/*
+ * A look-up maps the pages around its bucket, 64 KiB of them, and they would stay: the process
+ * would seem to hold the whole of a large index.  They are given back, to the page cache that
+ * has them anyway, after so many look-ups.
+ */
+enum { LOOKUPS_KEPT = 128, SMALL_INDEX = 8 << 20 /* bytes that may stay mapped */ };
+
 struct index {
 	const uint8_t *map;
 	size_t len;
 	uint32_t entries, buckets;
-	char *name; /* the file's base name, which its digest covers */
+	char *name;           /* the file's base name, which its digest covers */
+	atomic_uint *lookups; /* since pages were given back */
 };
 
 static int check_header(const struct index *x, struct err *e)
@@ -71,7 +80,7 @@ int index_open(struct index **out, int fd, const char *name, struct err *e)
 	CLEANUP(index_closep) struct index *x = calloc(1, sizeof(*x));
 	int rc;
 
-	if (!x || !(x->name = strdup(name)))
+	if (!x || !(x->name = strdup(name)) || !(x->lookups = calloc(1, sizeof(*x->lookups))))
 		return err_nomem(e, "index");
 	rc = map_file(x, owned, e);
 	if (rc == 0)
@@ -84,18 +93,24 @@ int index_open(struct index **out, int fd, const char *name, struct err *e)
 	return 0;
 }
 
+/* munmap(2) and madvise(2) take a pointer that is not const; they write nothing. */
+static void *map_of(const struct index *x)
+{
+	union {
+		const uint8_t *in;
+		void *out;
+	} map = { .in = x->map };
+
+	return map.out;
+}
+
 void index_close(struct index *x)
 {
 	if (!x)
 		return;
-	if (x->map) {
-		union {
-			const uint8_t *in;
-			void *out;
-		} map = { .in = x->map };
-
-		munmap(map.out, x->len);
-	}
+	if (x->map)
+		munmap(map_of(x), x->len);
+	free(x->lookups);
 	free(x->name);
 	free(x);
 }
@@ -116,10 +131,19 @@ static struct place place_at(const uint8_t *bucket)
 			       get_le32(bucket + CHUNK_ID_SIZE + 4) };
 }
 
+static void give_pages_back(const struct index *x)
+{
+	if (x->len > SMALL_INDEX &&
+	    atomic_fetch_add_explicit(x->lookups, 1, memory_order_relaxed) % LOOKUPS_KEPT ==
+		    LOOKUPS_KEPT - 1)
+		(void)madvise(map_of(x), x->len, MADV_DONTNEED); /* a hint */
+}
+
 bool index_find(const struct index *x, const struct chunk_id *id, struct place *out)
 {
 	uint32_t i = get_le32(id->b) % x->buckets;
 
+	give_pages_back(x);
 	for (uint32_t probes = 0; probes < x->buckets; probes++) {
 		const uint8_t *bucket = bucket_at(x, i);
 		struct place at = place_at(bucket);
