@@ -573,22 +573,63 @@ static void other_hosts_are_refused(void **state)
 	location_fini(&where);
 }
 
-/* As root nothing is forbidden by mode: the folder is read from within a read-only bind, where
- * the system lets us make one; else the modes must do. */
+/* Read by one who may write neither there nor in the cache folder (root may write anywhere). */
 static void a_read_only_folder_is_enough(void **state)
 {
 	struct sandbox s;
 	struct outcome o;
 	struct ids ids;
+	int rc;
 
 	(void)state;
 	sandbox_init(&s, "comp-none");
-	shell(s.golden->repo, "rm index.9; chmod -R a-w .");
-	assert_int_equal(sandbox_open(&s, true, NULL), 0);
+	shell(s.golden->dir, "rm repo/index.9; chmod -R a-w,a+rX repo; chmod a+rx .");
+	if (geteuid() == 0)
+		assert_int_equal(seteuid(65534), 0);
+	rc = sandbox_open(&s, true, NULL);
+	if (getuid() == 0)
+		assert_int_equal(seteuid(0), 0);
+	assert_int_equal(rc, 0);
 	ids = ids_of(s.repo);
 	o = read_all(s.repo, ids);
 	assert_int_equal(o.bad, 0);
+	assert_int_equal(access(s.cache, F_OK), -1);
 	free(ids.p);
+	sandbox_fini(&s);
+}
+
+/* The rebuilt index that is kept is believed as little as any other file. */
+static void a_damaged_kept_index_is_thrown_away(void **state)
+{
+	static const char *const damages[] = {
+		"printf x | dd of=index.9 bs=1 seek=2000 conv=notrunc",
+		"truncate -s -40 index.9",
+		": >index.9",
+		"printf 12345678 >index.9.sum",
+		"rm index.9.sum",
+		"rm index.9; mkdir index.9",
+	};
+	char hex[CHUNK_ID_HEX];
+	struct sandbox s;
+	struct ids want;
+	char *kept;
+
+	(void)state;
+	known_ids("comp-none", &want);
+	sandbox_init(&s, "comp-none");
+	shell(s.golden->repo, "rm index.9");
+	assert_int_equal(sandbox_open(&s, true, NULL), 0);
+	kept = path_join(s.cache, id_hex(&repo_config(s.repo)->id, hex));
+	for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
+		repo_close(s.repo);
+		s.repo = NULL;
+		shell(kept, damages[i]);
+		free(s.before);
+		assert_int_equal(sandbox_open(&s, true, NULL), 0);
+		assert_int_equal(read_all(s.repo, want).bad, 0);
+	}
+	free(kept);
+	free(want.p);
 	sandbox_fini(&s);
 }
 
@@ -783,6 +824,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_committed_is_not_seen),
 		cmocka_unit_test(other_hosts_are_refused),
 		cmocka_unit_test(a_read_only_folder_is_enough),
+		cmocka_unit_test(a_damaged_kept_index_is_thrown_away),
 		cmocka_unit_test(every_commit_is_followed),
 		cmocka_unit_test(a_stale_view_heals_itself),
 		cmocka_unit_test(reading_goes_on_while_borg_writes),
