@@ -267,7 +267,8 @@ int tree_file_open(struct tree_file **out, const char *path, const struct secret
 	mutex_init(&f->seal_lock);
 	f->cache = cache;
 	f->serial = atomic_fetch_add(&cache->serial, 1) + 1;
-	f->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	/* Not blocking: a fifo of that name must not hold us. */
+	f->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (f->fd < 0)
 		return err_set(e, errno, "%s: %s", path, strerror(errno));
 	f->path = strdup(path);

@@ -266,6 +266,9 @@ static void not_for_us(void **state)
 			 -ENOENT);
 	assert_int_equal(symlink(f->path, link), 0);
 	assert_true(tree_file_open(&file, link, f->secret, &f->id, f->cache, NULL) < 0);
+	assert_int_equal(mkfifo(missing, 0600), 0); /* refused, and at once */
+	assert_int_equal(tree_file_open(&file, missing, f->secret, &f->id, f->cache, NULL),
+			 -EBADMSG);
 	f->secret->p[0] ^= 1;
 	file = open_file(f);
 	assert_int_equal(tree_file_read(file, 0, &byte, 1, NULL), -EBADMSG);
