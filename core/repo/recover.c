@@ -7,8 +7,10 @@
 #include "core/repo/files.h"
 #include "core/repo/segment.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,19 +55,27 @@ static bool heads_lead_to_commit(const struct segment *s, uint64_t size)
 	return w && rc == 0 && committed;
 }
 
-bool recover_is_committed(const struct view_home *home, uint32_t number)
+static bool ends_in_commit(const struct segment *s, uint64_t size)
+{
+	uint8_t tail[SEGMENT_HEAD];
+
+	return size >= SEGMENT_FIRST + SEGMENT_HEAD &&
+	       read_exact(segment_fd(s), tail, sizeof(tail), size - SEGMENT_HEAD) == 1 &&
+	       memcmp(tail, commit, sizeof(commit)) == 0;
+}
+
+int recover_is_committed(const struct view_home *home, uint32_t number, struct err *e)
 {
 	CLEANUP(segment_closep) struct segment *s = NULL;
-	uint8_t tail[SEGMENT_HEAD];
 	uint64_t size;
+	int rc = open_segment(home, number, &s, &size, e);
 
-	if (open_segment(home, number, &s, &size, NULL) < 0 ||
-	    size < SEGMENT_FIRST + SEGMENT_HEAD)
-		return false;
-	if (read_exact(segment_fd(s), tail, sizeof(tail), size - SEGMENT_HEAD) != 1 ||
-	    memcmp(tail, commit, sizeof(commit)) != 0)
-		return false;
-	return size == SEGMENT_FIRST + SEGMENT_HEAD || heads_lead_to_commit(s, size);
+	if (rc == -EBADMSG || rc == -ENOTSUP || rc == -EISDIR)
+		return 0; /* something, but no segment */
+	if (rc < 0)
+		return rc;
+	return ends_in_commit(s, size) &&
+	       (size == SEGMENT_FIRST + SEGMENT_HEAD || heads_lead_to_commit(s, size));
 }
 
 static int apply(struct table *changes, const struct segment_entry *entry, uint32_t number,
@@ -95,7 +105,7 @@ int recover_replay(const struct view_home *home, uint32_t number, struct table *
 	if (!w)
 		return err_nomem(e, "segment");
 	rc = open_segment(home, number, &s, &size, e);
-	if (rc == -EBADMSG)
+	if (rc == -EBADMSG || rc == -EISDIR)
 		return 0; /* no segment magic: as good as empty */
 	if (rc < 0)
 		return rc;
@@ -189,6 +199,31 @@ static int save_to(const struct view_home *home, uint32_t transaction, int fd, c
 	return rc;
 }
 
+/* Is this the index of another transaction, or its digest? */
+static bool is_outdated(const char *name, uint32_t transaction)
+{
+	uint32_t number;
+	int len = -1;
+
+	if (sscanf(name, "index.%" SCNu32 "%n", &number, &len) != 1 || len < 0)
+		return false;
+	return number != transaction && (name[len] == '\0' || strcmp(name + len, ".sum") == 0);
+}
+
+/* Who has one of them mapped keeps it. */
+static void remove_outdated(const struct view_home *home, uint32_t transaction)
+{
+	DIR *d = opendir(home->cache_dir);
+	struct dirent *entry;
+
+	if (!d)
+		return;
+	while ((entry = readdir(d)))
+		if (is_outdated(entry->d_name, transaction))
+			unlinkat(dirfd(d), entry->d_name, 0);
+	closedir(d);
+}
+
 int recover_save(const struct view_home *home, uint32_t transaction,
 		 const struct table *changes)
 {
@@ -214,6 +249,8 @@ int recover_save(const struct view_home *home, uint32_t transaction,
 		rc = save_to(home, transaction, fd, temp);
 	if (rc < 0)
 		unlink(temp);
+	else
+		remove_outdated(home, transaction);
 	return rc;
 }
 

@@ -13,8 +13,9 @@
 #include "core/base/table.h"
 #include "core/repo/view.h"
 
-/* The magic is right, the last entry is COMMIT, and heads lead from the first entry to it. */
-bool recover_is_committed(const struct view_home *home, uint32_t number);
+/* 1: the magic is right, the last entry is COMMIT, and heads lead from the first entry to it.  0:
+ * not so.  -ENOENT: the segment is gone; -errno: it cannot be opened, which says nothing. */
+int recover_is_committed(const struct view_home *home, uint32_t number, struct err *e);
 
 /*
  * Lay the segment's PUTs and DELETEs over the table (chunk_id -> struct place, segment
@@ -24,6 +25,7 @@ bool recover_is_committed(const struct view_home *home, uint32_t number);
 int recover_replay(const struct view_home *home, uint32_t number, struct table *changes,
 		   struct err *e);
 
+/* Keep the index of this transaction, and that of no other. */
 int recover_save(const struct view_home *home, uint32_t transaction,
 		 const struct table *changes);
 /* 1 opened, 0 none (or thrown away). */

@@ -111,13 +111,18 @@ static int replay(struct view *v, const struct view_home *home, uint32_t number,
 	return rc == -ENOENT ? -ESTALE : rc;
 }
 
-/* The newest committed segment of the list, and where it stands; -1 for none. */
-static ssize_t last_committed(const struct view_home *home, const struct segment_list *l)
+/* The newest committed segment of the list: 1 and where it stands, 0 none, -ESTALE, -errno. */
+static int last_committed(const struct view_home *home, const struct segment_list *l,
+			  size_t *out, struct err *e)
 {
-	for (size_t i = l->count; i > 0; i--)
-		if (recover_is_committed(home, l->numbers[i - 1]))
-			return (ssize_t)(i - 1);
-	return -1;
+	for (size_t i = l->count; i > 0; i--) {
+		int rc = recover_is_committed(home, l->numbers[i - 1], e);
+
+		*out = i - 1;
+		if (rc != 0)
+			return rc == -ENOENT ? -ESTALE : rc;
+	}
+	return 0;
 }
 
 static int check_needed(const struct view_home *home, struct err *e)
@@ -158,7 +163,7 @@ static int make_from_log(struct view **out, const struct view_home *home, struct
 {
 	CLEANUP(view_closep) struct view *v = view_new();
 	struct segment_list l;
-	ssize_t last;
+	size_t last;
 	int rc;
 
 	if (!v)
@@ -166,13 +171,13 @@ static int make_from_log(struct view **out, const struct view_home *home, struct
 	rc = files_segments(home->dirfd, home->segments_per_dir, 0, &l, e);
 	if (rc < 0)
 		return rc;
-	last = last_committed(home, &l);
-	if (last < 0)
-		rc = check_needed(home, e);
+	rc = last_committed(home, &l, &last, e);
+	if (rc <= 0)
+		rc = rc < 0 ? rc : check_needed(home, e);
 	else if (before && before->own_index && before->transaction == l.numbers[last])
-		*out = view_ref(before);
+		rc = 0, *out = view_ref(before);
 	else
-		rc = replay_all(v, home, l.numbers, (size_t)last, e);
+		rc = replay_all(v, home, l.numbers, last, e);
 	segment_list_fini(&l);
 	if (rc == 0 && !*out)
 		*out = TAKE(v);
@@ -216,6 +221,26 @@ static int copy_changes(struct view *to, const struct view *from)
 	return 0;
 }
 
+/* Lay the segments behind the index over it, up to numbers[last]; those that `before` has laid
+ * over the same index are taken from there. */
+static int follow_to(struct view *v, const struct view_home *home, const struct view *before,
+		     const uint32_t *numbers, size_t last, struct err *e)
+{
+	uint32_t from = v->index_number + 1;
+	int rc = 0;
+
+	v->transaction = numbers[last];
+	if (before && !before->own_index && before->index_number == v->index_number &&
+	    before->transaction <= v->transaction) {
+		rc = copy_changes(v, before) < 0 ? err_nomem(e, "index") : 0;
+		from = before->transaction + 1;
+	}
+	for (size_t i = 0; rc == 0 && i <= last; i++)
+		if (numbers[i] >= from)
+			rc = replay(v, home, numbers[i], e);
+	return rc;
+}
+
 /*
  * The committed segments behind the index.  0 done, 1 the index is newer than the log (or its
  * own segment is gone) and cannot be trusted.
@@ -223,27 +248,17 @@ static int copy_changes(struct view *to, const struct view *from)
 static int follow(struct view *v, const struct view_home *home, const struct view *before,
 		  struct err *e)
 {
-	uint32_t from = v->index_number + 1;
 	struct segment_list l;
-	ssize_t last;
+	size_t last;
 	int rc = files_segments(home->dirfd, home->segments_per_dir, v->index_number, &l, e);
 
 	if (rc < 0)
 		return rc;
-	last = last_committed(home, &l);
-	if (last < 0) {
-		segment_list_fini(&l);
-		return 1;
-	}
-	v->transaction = l.numbers[last];
-	if (before && !before->own_index && before->index_number == v->index_number &&
-	    before->transaction <= v->transaction) {
-		rc = copy_changes(v, before) < 0 ? err_nomem(e, "index") : 0;
-		from = before->transaction + 1;
-	}
-	for (ssize_t i = 0; rc == 0 && i <= last; i++)
-		if (l.numbers[i] >= from)
-			rc = replay(v, home, l.numbers[i], e);
+	rc = last_committed(home, &l, &last, e);
+	if (rc == 1)
+		rc = follow_to(v, home, before, l.numbers, last, e);
+	else if (rc == 0)
+		rc = 1;
 	segment_list_fini(&l);
 	return rc;
 }

@@ -289,6 +289,8 @@ static const struct index_row {
 	{ "index of an impossible number", "cp index.9 index.99999999999", .rebuilt = false },
 	{ "index with a zero before its number", "mv index.9 index.09", .rebuilt = true },
 	{ "index under another name", "mv index.9 index.09x", .rebuilt = true },
+	{ "no index, and a segment's name is a folder's",
+	  "rm index.9; rm data/0/7; mkdir data/0/7", .rebuilt = true },
 	{ "index of an older transaction", "mv index.9 index.3", .rebuilt = false },
 	{ "all buckets empty", NULL, EMPTIED, .rebuilt = false },
 	{ "offsets off by one", NULL, SHIFTED, .rebuilt = false },
@@ -598,6 +600,57 @@ static void a_read_only_folder_is_enough(void **state)
 	sandbox_fini(&s);
 }
 
+static void all_of_it_is_read(struct sandbox *s)
+{
+	struct ids ids = ids_of(s->repo);
+
+	assert_int_equal(read_all(s->repo, ids).bad, 0);
+	free(ids.p);
+}
+
+/* Where the newest segment cannot be opened, an older state would be a lie. */
+static void an_unreadable_log_is_not_an_older_one(void **state)
+{
+	struct err e = ERR_INIT;
+	struct sandbox s;
+	int rc;
+
+	(void)state;
+	sandbox_init(&s, "comp-none");
+	shell(s.golden->dir, "chmod -R a+rX repo; chmod a+rx .; chmod 000 repo/data/0/9");
+	if (geteuid() == 0)
+		assert_int_equal(seteuid(65534), 0);
+	rc = sandbox_open(&s, true, &e);
+	if (getuid() == 0)
+		assert_int_equal(seteuid(0), 0);
+	free(s.before); /* root's listing has digests of more files */
+	s.before = NULL;
+	assert_int_equal(rc, -EACCES);
+	assert_non_null(strstr(e.msg, "segment 9: "));
+	sandbox_fini(&s);
+}
+
+/* One index is kept, that of the newest transaction that needed one. */
+static void kept_indexes_do_not_pile_up(void **state)
+{
+	struct sandbox s;
+	char *kept;
+
+	(void)state;
+	sandbox_init(&s, "comp-none");
+	shell(s.golden->repo, "rm index.9");
+	assert_int_equal(sandbox_open(&s, true, NULL), 0);
+	shell(s.golden->repo, "cp data/0/9 data/0/12");
+	assert_int_equal(repo_refresh(s.repo, NULL), 1);
+	kept = output_of(s.cache, "cd * && echo *");
+	assert_string_equal(kept, "index.12 index.12.sum\n");
+	all_of_it_is_read(&s);
+	free(kept);
+	free(s.before);
+	s.before = NULL;
+	sandbox_fini(&s);
+}
+
 /* The rebuilt index that is kept is believed as little as any other file. */
 static void a_damaged_kept_index_is_thrown_away(void **state)
 {
@@ -824,6 +877,8 @@ int main(void)
 		cmocka_unit_test(what_is_not_committed_is_not_seen),
 		cmocka_unit_test(other_hosts_are_refused),
 		cmocka_unit_test(a_read_only_folder_is_enough),
+		cmocka_unit_test(an_unreadable_log_is_not_an_older_one),
+		cmocka_unit_test(kept_indexes_do_not_pile_up),
 		cmocka_unit_test(a_damaged_kept_index_is_thrown_away),
 		cmocka_unit_test(every_commit_is_followed),
 		cmocka_unit_test(a_stale_view_heals_itself),
