@@ -28,6 +28,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { FILES_BYTES_MAX = 1 << 30 /* on disk, for a repository: five million files' trees */ };
+
 static const char logger[] = "borg.fuse";
 
 static char *file_path(const struct reader *r, const struct chunk_id *id)
@@ -37,6 +39,16 @@ static char *file_path(const struct reader *r, const struct chunk_id *id)
 	if (asprintf(&path, "%s/tree.%s", r->cache_dir, id_hex(id, hex)) < 0)
 		return NULL;
 	return path;
+}
+
+/* Items were lost: what could not be read then may be read now (a disk that failed, a repository
+ * that was put back), so each opening tries again, and the log says so each time. */
+static bool is_incomplete(const struct tree *t)
+{
+	struct tree_info info;
+
+	tree_info(t, &info);
+	return info.damaged;
 }
 
 int tree_open_known(struct tree **out, struct reader *r, const struct chunk_id *archive_id,
@@ -61,14 +73,22 @@ int tree_open_known(struct tree **out, struct reader *r, const struct chunk_id *
 		rc = tree_from_file(out, file, e);
 	if (rc == -EBADMSG || rc == -ENOENT)
 		return 0; /* thrown away: it is built again */
-	return rc < 0 ? rc : 1;
+	if (rc == 0 && is_incomplete(*out)) {
+		tree_close(*out);
+		*out = NULL;
+		return 0;
+	}
+	if (rc < 0)
+		return rc;
+	(void)utimensat(AT_FDCWD, path, NULL, 0); /* used now: trimmed last */
+	return 1;
 }
 
 /* --- settling --- */
 
 struct settle_job {
-	struct tree *tree; /* not referenced: closing the tree waits for this thread */
-	struct tree_cache *cache;
+	struct tree *tree;     /* not referenced: closing the tree waits for this thread */
+	struct reader *reader; /* outlives its trees */
 	struct secret *secret;
 	struct chunk_id id;
 	char *path;
@@ -92,13 +112,15 @@ static void *settle(void *arg)
 	int rc = tree_file_write(j->path, j->secret, &j->id, tree_image(j->tree), &e);
 
 	if (rc == 0)
-		rc = tree_file_open(&file, j->path, j->secret, &j->id, j->cache, &e);
+		rc = tree_file_open(&file, j->path, j->secret, &j->id, j->reader->trees, &e);
 	if (rc < 0) {
 		log_debug(logger, "the tree stays in memory: %s", e.msg);
 		return NULL;
 	}
 	tree_settle(j->tree, file);
 	malloc_trim(0); /* the builder's memory too: it is large and needed once */
+	if (tree_cache_trim(j->reader, FILES_BYTES_MAX, &e) < 0)
+		log_debug(logger, "tree files are not trimmed: %s", e.msg);
 	return NULL;
 }
 
@@ -109,7 +131,7 @@ static void start_settling(struct tree *t, struct reader *r, const struct chunk_
 	if (!j || !r->cache_dir)
 		return;
 	j->tree = t;
-	j->cache = r->trees;
+	j->reader = r;
 	j->id = *id;
 	j->path = file_path(r, id);
 	if (!j->path || tree_secret(&j->secret, r->key, r->cache_dir, NULL) < 0)
@@ -143,11 +165,12 @@ static void report(const struct archive *a, const struct item_reader *ir,
 	if (gaps > 0)
 		log_warning(logger,
 			    "archive %.*s: the listing is incomplete, items are damaged in %zu "
-			    "places (%s)",
-			    (int)a->name.len, (const char *)a->name.p, gaps, first.msg);
+			    "place%s (%s)",
+			    (int)a->name.len, (const char *)a->name.p, gaps,
+			    gaps == 1 ? "" : "s", first.msg);
 	if (refused > 0)
 		log_warning(logger,
-			    "archive %.*s: %zu items are left out, no directory can hold their "
+			    "archive %.*s: %zu item(s) left out, no directory can hold their "
 			    "paths",
 			    (int)a->name.len, (const char *)a->name.p, refused);
 }
@@ -289,7 +312,7 @@ int tree_cache_trim(struct reader *r, uint64_t bytes_max, struct err *e)
 		qsort(kept, list.len / sizeof(*kept), sizeof(*kept), newest_first);
 	for (size_t i = 0; rc == 0 && i < list.len / sizeof(*kept); i++) {
 		total += (uint64_t)kept[i].size;
-		if (total > bytes_max)
+		if (i > 0 && total > bytes_max)
 			unlinkat(dirfd(d), kept[i].name, 0);
 	}
 	closedir(d);

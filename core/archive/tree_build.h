@@ -31,12 +31,14 @@ struct tree_options {
 int tree_open(struct tree **out, struct reader *r, const struct archive *a,
 	      const struct tree_options *options, struct err *e);
 
-/* Only from the cache: 1 opened; 0 not known (nothing is decoded); -errno. */
+/* Only from the cache: 1 opened; 0 not known (nothing is decoded), or known to be incomplete;
+ * -errno. */
 int tree_open_known(struct tree **out, struct reader *r, const struct chunk_id *archive_id,
 		    struct err *e);
 
-/* Drop tree files of archives that are in no manifest any more, and all but the newest beyond
- * bytes_max. */
+/* Drop tree files of archives that are not in the manifest any more, and those used longest ago
+ * where all together take more than bytes_max; the last one used stays.  tree_open() does so
+ * after each file it writes. */
 int tree_cache_trim(struct reader *r, uint64_t bytes_max, struct err *e);
 
 #endif
