@@ -87,7 +87,7 @@ int report_command_line(const struct archive *a, struct buf *out)
 
 int report_flush(struct buf *out, struct err *e)
 {
-	size_t written = fwrite(out->p, 1, out->len, stdout);
+	size_t written = out->len ? fwrite(out->p, 1, out->len, stdout) : 0;
 	bool whole = written == out->len;
 
 	out->len = 0;
