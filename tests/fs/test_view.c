@@ -213,5 +213,6 @@ int main(void)
 		cmocka_unit_test(subdir),
 	};
 
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
