@@ -3,9 +3,9 @@
  *
  * Invariants:
  * 1. Nothing in the repository's folder is created, changed, locked or removed.
- * 2. A view is swapped whole, under `lock`; who took a reference keeps reading by it.
+ * 2. A snapshot is swapped whole, under `lock`; who took a reference keeps reading by it.
  * 3. What is delivered has a good checksum and the id that was asked for.
- * 4. A failure at a place is believed only when a fresh descriptor and a fresh view fail too;
+ * 4. A failure at a place is believed only when a fresh descriptor and a fresh snapshot fail too;
  *    before an object is called missing or damaged for the index's sake, the index has been
  *    compared with its digest and, where it is bad, rebuilt from the log.
  *
@@ -19,7 +19,7 @@
 #include "core/repo/config.h"
 #include "core/repo/files.h"
 #include "core/repo/segment.h"
-#include "core/repo/view.h"
+#include "core/repo/snapshot.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -62,22 +62,23 @@ struct get_buffers {
 
 struct local {
 	struct repo repo; /* first: callers see a struct repo */
-	struct view_home home;
+	struct snapshot_home home;
 	char *cache_dir;
 
 	struct mutex lock; /* guards what follows */
-	struct view *view;
-	struct files_mark mark; /* of the folder when the view was made */
+	struct snapshot *snapshot;
+	struct files_mark mark; /* of the folder when the snapshot was made */
 	bool mark_valid;
 	struct open_segment open[DESCRIPTORS_MAX];
 	uint64_t tick;
 	struct get_buffers *idle[BUFFERS_IDLE];
 	size_t idle_count, idle_bytes;
 
-	struct mutex follow_lock; /* one at a time makes a view; taken before `lock`; guards: */
-	bool index_checked;       /* whether ... */
-	bool index_bad;           /* ... and what for: ... */
-	uint32_t index_number;    /* ... this index */
+	struct mutex
+		follow_lock; /* one at a time makes a snapshot; taken before `lock`; guards: */
+	bool index_checked;  /* whether ... */
+	bool index_bad;      /* ... and what for: ... */
+	uint32_t index_number; /* ... this index */
 };
 
 static struct local *local_of(struct repo *r)
@@ -85,12 +86,12 @@ static struct local *local_of(struct repo *r)
 	return (struct local *)r;
 }
 
-static struct view *current_view(struct local *l)
+static struct snapshot *current_snapshot(struct local *l)
 {
-	struct view *v;
+	struct snapshot *v;
 
 	mutex_lock(&l->lock);
-	v = view_ref(l->view);
+	v = snapshot_ref(l->snapshot);
 	mutex_unlock(&l->lock);
 	return v;
 }
@@ -194,18 +195,18 @@ static bool known_bad(const struct local *l)
 
 static int follow_locked(struct local *l, struct err *e)
 {
-	CLEANUP(view_closep) struct view *before = current_view(l);
+	CLEANUP(snapshot_closep) struct snapshot *before = current_snapshot(l);
 	struct files_mark mark;
-	struct view *v;
+	struct snapshot *v;
 	bool settled_mark = files_mark(l->home.dirfd, &mark) == 0 && settled(&mark);
-	int rc = view_make(&v, &l->home, before, known_bad(l), e), moved;
+	int rc = snapshot_make(&v, &l->home, before, known_bad(l), e), moved;
 
 	if (rc < 0)
 		return err_wrap(e, rc, "%s", l->repo.path);
-	moved = view_transaction(v) != view_transaction(before);
+	moved = snapshot_transaction(v) != snapshot_transaction(before);
 	mutex_lock(&l->lock);
-	view_close(l->view);
-	l->view = v;
+	snapshot_close(l->snapshot);
+	l->snapshot = v;
 	l->mark = mark;
 	l->mark_valid = settled_mark;
 	mutex_unlock(&l->lock);
@@ -240,20 +241,20 @@ static int local_refresh(struct repo *r, struct err *e)
 
 static uint64_t local_transaction(struct repo *r)
 {
-	CLEANUP(view_closep) struct view *v = current_view(local_of(r));
+	CLEANUP(snapshot_closep) struct snapshot *v = current_snapshot(local_of(r));
 
-	return view_transaction(v);
+	return snapshot_transaction(v);
 }
 
 static int check_index_locked(struct local *l, struct err *e)
 {
-	CLEANUP(view_closep) struct view *v = current_view(l);
+	CLEANUP(snapshot_closep) struct snapshot *v = current_snapshot(l);
 	uint32_t number;
 	int rc;
 
-	if (!view_index(v, &number) || (l->index_checked && l->index_number == number))
+	if (!snapshot_index(v, &number) || (l->index_checked && l->index_number == number))
 		return 0;
-	l->index_bad = view_verify_index(v, &l->home, NULL) != 1;
+	l->index_bad = snapshot_verify_index(v, &l->home, NULL) != 1;
 	l->index_number = number;
 	l->index_checked = true;
 	rc = l->index_bad ? follow_locked(l, e) : 0;
@@ -261,7 +262,7 @@ static int check_index_locked(struct local *l, struct err *e)
 }
 
 /* Once for each index: one that does not have its digest is replaced by the log.  Whoever comes
- * meanwhile waits, and then sees the new view. */
+ * meanwhile waits, and then sees the new snapshot. */
 static int check_index(struct local *l, struct err *e)
 {
 	int rc;
@@ -309,18 +310,18 @@ static int read_place(struct local *l, struct place at, const struct chunk_id *i
 	return 0;
 }
 
-static int read_by_view(struct local *l, const struct chunk_id *id, struct buf *scratch,
-			struct bytes *payload, struct place *at, struct err *e)
+static int read_by_snapshot(struct local *l, const struct chunk_id *id, struct buf *scratch,
+			    struct bytes *payload, struct place *at, struct err *e)
 {
-	CLEANUP(view_closep) struct view *v = current_view(l);
+	CLEANUP(snapshot_closep) struct snapshot *v = current_snapshot(l);
 
 	at->segment = UINT32_MAX;
-	if (!view_find(v, id, at))
+	if (!snapshot_find(v, id, at))
 		return not_found(l, id, e);
 	return read_place(l, *at, id, scratch, payload, e);
 }
 
-/* What failed once is tried again on fresh descriptors, a fresh view, and at last a verified
+/* What failed once is tried again on fresh descriptors, a fresh snapshot, and at last a verified
  * index. */
 static int read_again(struct local *l, const struct chunk_id *id, struct place failed,
 		      struct buf *scratch, struct bytes *payload, struct err *e)
@@ -332,14 +333,14 @@ static int read_again(struct local *l, const struct chunk_id *id, struct place f
 	rc = follow(l, e);
 	if (rc < 0)
 		return rc;
-	rc = read_by_view(l, id, scratch, payload, &at, e);
+	rc = read_by_snapshot(l, id, scratch, payload, &at, e);
 	if (rc == 0)
 		return 0;
 	drop_segment(l, at.segment);
 	rc = check_index(l, e);
 	if (rc < 0)
 		return rc;
-	rc = read_by_view(l, id, scratch, payload, &at, e);
+	rc = read_by_snapshot(l, id, scratch, payload, &at, e);
 	if (rc == -ENOENT && at.segment != UINT32_MAX) /* the file is gone, the entry is not */
 		return err_set(e, EBADMSG, "segment %u is missing", at.segment);
 	return rc;
@@ -349,7 +350,7 @@ static int read_one(struct local *l, const struct chunk_id *id, struct buf *scra
 		    struct bytes *payload, struct err *e)
 {
 	struct place at;
-	int rc = read_by_view(l, id, scratch, payload, &at, e);
+	int rc = read_by_snapshot(l, id, scratch, payload, &at, e);
 
 	return rc == 0 ? 0 : read_again(l, id, at, scratch, payload, e);
 }
@@ -359,12 +360,12 @@ static int local_get_fresh(struct repo *r, const struct chunk_id *id, struct buf
 {
 	struct local *l = local_of(r);
 	CLEANUP(buf_fini) struct buf scratch = BUF_INIT;
-	CLEANUP(view_closep) struct view *v = current_view(l);
+	CLEANUP(snapshot_closep) struct snapshot *v = current_snapshot(l);
 	struct place at = { UINT32_MAX, 0 };
 	struct bytes payload;
 	int rc;
 
-	view_find(v, id, &at);
+	snapshot_find(v, id, &at);
 	rc = read_again(l, id, at, &scratch, &payload, e);
 	if (rc < 0)
 		return rc;
@@ -372,14 +373,14 @@ static int local_get_fresh(struct repo *r, const struct chunk_id *id, struct buf
 	return buf_append(out, payload.p, payload.len) < 0 ? err_nomem(e, "object") : 0;
 }
 
-static void find_run(const struct view *v, const struct chunk_id *ids, size_t count,
+static void find_run(const struct snapshot *v, const struct chunk_id *ids, size_t count,
 		     struct run *run)
 {
 	run->count = 0;
 	while (run->count < count && run->count < RUN_MAX) {
 		struct place at, first = run->at[0];
 
-		if (!view_find(v, &ids[run->count], &at))
+		if (!snapshot_find(v, &ids[run->count], &at))
 			at = (struct place){ UINT32_MAX, 0 };
 		if (run->count > 0 &&
 		    (at.segment != first.segment || at.off <= run->at[run->count - 1].off ||
@@ -501,10 +502,10 @@ static int local_get_many(struct repo *r, const struct chunk_id *ids, size_t cou
 	if (!b)
 		return err_nomem(e, "objects");
 	for (size_t done = 0; rc == 0 && done < count; done += b->run.count) {
-		struct view *v = current_view(l);
+		struct snapshot *v = current_snapshot(l);
 
 		find_run(v, ids + done, count - done, &b->run);
-		view_close(v);
+		snapshot_close(v);
 		rc = deliver_run(l, ids + done, done, b, deliver, arg);
 	}
 	give_buffers(l, b);
@@ -513,30 +514,30 @@ static int local_get_many(struct repo *r, const struct chunk_id *ids, size_t cou
 
 static int local_has(struct repo *r, const struct chunk_id *id, struct err *e)
 {
-	CLEANUP(view_closep) struct view *v = current_view(local_of(r));
+	CLEANUP(snapshot_closep) struct snapshot *v = current_snapshot(local_of(r));
 	struct place at;
 
 	(void)e;
-	return view_find(v, id, &at);
+	return snapshot_find(v, id, &at);
 }
 
 static int local_scan(struct repo *r, repo_each *fn, void *arg, struct err *e)
 {
-	CLEANUP(view_closep) struct view *v = NULL;
+	CLEANUP(snapshot_closep) struct snapshot *v = NULL;
 	int rc = check_index(local_of(r), e);
 
 	if (rc < 0)
 		return rc;
-	v = current_view(local_of(r));
-	return view_scan(v, fn, arg);
+	v = current_snapshot(local_of(r));
+	return snapshot_scan(v, fn, arg);
 }
 
 static uint64_t local_place(struct repo *r, const struct chunk_id *id)
 {
-	CLEANUP(view_closep) struct view *v = current_view(local_of(r));
+	CLEANUP(snapshot_closep) struct snapshot *v = current_snapshot(local_of(r));
 	struct place at;
 
-	return view_find(v, id, &at) ? (uint64_t)at.segment << 32 | at.off : UINT64_MAX;
+	return snapshot_find(v, id, &at) ? (uint64_t)at.segment << 32 | at.off : UINT64_MAX;
 }
 
 static int local_space(struct repo *r, struct repo_space *out, struct err *e)
@@ -557,7 +558,7 @@ static void local_close(struct repo *r)
 		segment_close(l->open[i].segment);
 	while (l->idle_count > 0)
 		buffers_free(l->idle[--l->idle_count]);
-	view_close(l->view);
+	snapshot_close(l->snapshot);
 	config_fini(&r->config);
 	if (l->home.dirfd >= 0)
 		close(l->home.dirfd);
@@ -659,7 +660,7 @@ static int refuse_attic(struct local *l, struct err *e)
 	segment_list_fini(&list);
 	fd = files_open_segment(l->home.dirfd, l->home.segments_per_dir, newest);
 	if (fd < 0)
-		return 0; /* nothing there is for the view to say */
+		return 0; /* nothing there is for the snapshot to say */
 	rc = segment_open(&s, fd, newest, NULL);
 	segment_close(s);
 	if (rc == -ENOTSUP)
@@ -669,9 +670,9 @@ static int refuse_attic(struct local *l, struct err *e)
 	return 0;
 }
 
-static int first_view(struct local *l, struct err *e)
+static int first_snapshot(struct local *l, struct err *e)
 {
-	int rc = view_make(&l->view, &l->home, NULL, false, e);
+	int rc = snapshot_make(&l->snapshot, &l->home, NULL, false, e);
 
 	/* Only where opening fails is it worth listing everything to tell an attic one. */
 	if (rc < 0 && refuse_attic(l, e) == -ENOTSUP)
@@ -702,7 +703,7 @@ int local_open(struct repo **out, const struct location *where,
 		return rc;
 	l->home.path = r->path;
 	l->home.segments_per_dir = r->config.segments_per_dir;
-	rc = first_view(l, e);
+	rc = first_snapshot(l, e);
 	if (rc < 0)
 		return rc;
 	*out = TAKE(r);

@@ -22,7 +22,7 @@ static const uint8_t commit[SEGMENT_HEAD] = {
 	0x40, 0xf4, 0x3c, 0x25, 9, 0, 0, 0, SEGMENT_COMMIT
 };
 
-static int open_segment(const struct view_home *home, uint32_t number, struct segment **out,
+static int open_segment(const struct snapshot_home *home, uint32_t number, struct segment **out,
 			uint64_t *size, struct err *e)
 {
 	int fd = files_open_segment(home->dirfd, home->segments_per_dir, number);
@@ -64,7 +64,7 @@ static bool ends_in_commit(const struct segment *s, uint64_t size)
 	       memcmp(tail, commit, sizeof(commit)) == 0;
 }
 
-int recover_is_committed(const struct view_home *home, uint32_t number, struct err *e)
+int recover_is_committed(const struct snapshot_home *home, uint32_t number, struct err *e)
 {
 	CLEANUP(segment_closep) struct segment *s = NULL;
 	uint64_t size;
@@ -93,7 +93,7 @@ static int apply(struct table *changes, const struct segment_entry *entry, uint3
 	return 0;
 }
 
-int recover_replay(const struct view_home *home, uint32_t number, struct table *changes,
+int recover_replay(const struct snapshot_home *home, uint32_t number, struct table *changes,
 		   struct err *e)
 {
 	CLEANUP(segment_closep) struct segment *s = NULL;
@@ -117,8 +117,8 @@ int recover_replay(const struct view_home *home, uint32_t number, struct table *
 	return rc == -EBADMSG ? 0 : rc;
 }
 
-static int cache_path(const struct view_home *home, uint32_t transaction, const char *suffix,
-		      char **out)
+static int cache_path(const struct snapshot_home *home, uint32_t transaction,
+		      const char *suffix, char **out)
 {
 	if (!home->cache_dir)
 		return -ENOENT;
@@ -177,7 +177,8 @@ static int digest_of(int fd, uint64_t *out)
 
 /* The digest goes in place first, so that no index is ever beside another's digest for long:
  * a mismatch costs a rebuild, nothing else. */
-static int save_to(const struct view_home *home, uint32_t transaction, int fd, const char *temp)
+static int save_to(const struct snapshot_home *home, uint32_t transaction, int fd,
+		   const char *temp)
 {
 	CLEANUP(cleanup_freep) char *path = NULL;
 	CLEANUP(cleanup_freep) char *sum_path = NULL;
@@ -211,7 +212,7 @@ static bool is_outdated(const char *name, uint32_t transaction)
 }
 
 /* Who has one of them mapped keeps it. */
-static void remove_outdated(const struct view_home *home, uint32_t transaction)
+static void remove_outdated(const struct snapshot_home *home, uint32_t transaction)
 {
 	DIR *d = opendir(home->cache_dir);
 	struct dirent *entry;
@@ -224,7 +225,7 @@ static void remove_outdated(const struct view_home *home, uint32_t transaction)
 	closedir(d);
 }
 
-int recover_save(const struct view_home *home, uint32_t transaction,
+int recover_save(const struct snapshot_home *home, uint32_t transaction,
 		 const struct table *changes)
 {
 	CLEANUP(cleanup_freep) char *temp = NULL;
@@ -254,7 +255,8 @@ int recover_save(const struct view_home *home, uint32_t transaction,
 	return rc;
 }
 
-int recover_open_cached(const struct view_home *home, uint32_t transaction, struct index **out)
+int recover_open_cached(const struct snapshot_home *home, uint32_t transaction,
+			struct index **out)
 {
 	CLEANUP(cleanup_freep) char *path = NULL;
 	CLEANUP(cleanup_freep) char *sum_path = NULL;

@@ -11,24 +11,25 @@
  */
 
 #include "core/base/table.h"
-#include "core/repo/view.h"
+#include "core/repo/snapshot.h"
 
 /* 1: the magic is right, the last entry is COMMIT, and heads lead from the first entry to it.  0:
  * not so.  -ENOENT: the segment is gone; -errno: it cannot be opened, which says nothing. */
-int recover_is_committed(const struct view_home *home, uint32_t number, struct err *e);
+int recover_is_committed(const struct snapshot_home *home, uint32_t number, struct err *e);
 
 /*
  * Lay the segment's PUTs and DELETEs over the table (chunk_id -> struct place, segment
  * UINT32_MAX for deleted).  What follows a damaged entry is lost: nothing after it can be
  * found.  -ENOENT: the segment is gone; -ENOMEM; errno.
  */
-int recover_replay(const struct view_home *home, uint32_t number, struct table *changes,
+int recover_replay(const struct snapshot_home *home, uint32_t number, struct table *changes,
 		   struct err *e);
 
 /* Keep the index of this transaction, and that of no other. */
-int recover_save(const struct view_home *home, uint32_t transaction,
+int recover_save(const struct snapshot_home *home, uint32_t transaction,
 		 const struct table *changes);
 /* 1 opened, 0 none (or thrown away). */
-int recover_open_cached(const struct view_home *home, uint32_t transaction, struct index **out);
+int recover_open_cached(const struct snapshot_home *home, uint32_t transaction,
+			struct index **out);
 
 #endif

@@ -7,7 +7,7 @@
  * Opened for reading, a repository is never locked and never written to: it shows the state of
  * a committed transaction and follows the log as others commit (design decision 4).  What a
  * place holds is believed only when entry checksum and id agree; any failure makes the
- * repository look at fresh files and a fresh view once before it is called damage.
+ * repository look at fresh files and a fresh snapshot once before it is called damage.
  *
  * Threads: repo_get_many() and repo_get() from any thread at once; repo_refresh() from any
  * thread, one at a time.
@@ -54,7 +54,7 @@ const char *
 repo_canonical(const struct repo *r); /* canonical location, for the security database */
 
 /*
- * Look whether others have committed; 1 the view moved on, 0 nothing new, -errno.  Costs a few
+ * Look whether others have committed; 1 the snapshot moved on, 0 nothing new, -errno.  Costs a few
  * system calls where nothing changed.
  */
 int repo_refresh(struct repo *r, struct err *e);

@@ -1,5 +1,5 @@
 /*
- * view.c - see view.h.
+ * snapshot.c - see snapshot.h.
  *
  * Others change the folder while it is read: an index listed may be replaced before it is
  * opened, a segment listed may be compacted away before it is walked.  Either means that the
@@ -7,7 +7,7 @@
  * makes its copies durable, so the next picture has the copies.
  */
 
-#include "core/repo/view.h"
+#include "core/repo/snapshot.h"
 
 #include "core/base/io.h"
 #include "core/base/table.h"
@@ -27,7 +27,7 @@
 
 enum { STALE_PICTURES_MAX = 50, INTEGRITY_MAX = 64 * 1024 };
 
-struct view {
+struct snapshot {
 	atomic_uint refs;
 	struct index *index; /* NULL: everything is in changes */
 	bool own_index;      /* rebuilt by us */
@@ -36,13 +36,13 @@ struct view {
 	uint32_t transaction;
 };
 
-struct view *view_ref(struct view *v)
+struct snapshot *snapshot_ref(struct snapshot *v)
 {
 	atomic_fetch_add_explicit(&v->refs, 1, memory_order_relaxed);
 	return v;
 }
 
-void view_close(struct view *v)
+void snapshot_close(struct snapshot *v)
 {
 	if (!v || atomic_fetch_sub_explicit(&v->refs, 1, memory_order_acq_rel) != 1)
 		return;
@@ -51,9 +51,9 @@ void view_close(struct view *v)
 	free(v);
 }
 
-static struct view *view_new(void)
+static struct snapshot *snapshot_new(void)
 {
-	struct view *v = calloc(1, sizeof(*v));
+	struct snapshot *v = calloc(1, sizeof(*v));
 
 	if (!v)
 		return NULL;
@@ -62,18 +62,18 @@ static struct view *view_new(void)
 	return v;
 }
 
-uint64_t view_transaction(const struct view *v)
+uint64_t snapshot_transaction(const struct snapshot *v)
 {
 	return v->transaction;
 }
 
-bool view_index(const struct view *v, uint32_t *number)
+bool snapshot_index(const struct snapshot *v, uint32_t *number)
 {
 	*number = v->index_number;
 	return v->index && !v->own_index;
 }
 
-bool view_find(const struct view *v, const struct chunk_id *id, struct place *out)
+bool snapshot_find(const struct snapshot *v, const struct chunk_id *id, struct place *out)
 {
 	const struct place *changed = table_get(&v->changes, id);
 
@@ -84,7 +84,7 @@ bool view_find(const struct view *v, const struct chunk_id *id, struct place *ou
 	return v->index && index_find(v->index, id, out);
 }
 
-int view_scan(const struct view *v, view_each *fn, void *arg)
+int snapshot_scan(const struct snapshot *v, snapshot_each *fn, void *arg)
 {
 	const struct chunk_id *id;
 	uint64_t bucket = 0;
@@ -104,7 +104,8 @@ int view_scan(const struct view *v, view_each *fn, void *arg)
 }
 
 /* Lay one segment's entries over the changes.  -ESTALE: it is gone, the picture is stale. */
-static int replay(struct view *v, const struct view_home *home, uint32_t number, struct err *e)
+static int replay(struct snapshot *v, const struct snapshot_home *home, uint32_t number,
+		  struct err *e)
 {
 	int rc = recover_replay(home, number, &v->changes, e);
 
@@ -112,7 +113,7 @@ static int replay(struct view *v, const struct view_home *home, uint32_t number,
 }
 
 /* The newest committed segment of the list: 1 and where it stands, 0 none, -ESTALE, -errno. */
-static int last_committed(const struct view_home *home, const struct segment_list *l,
+static int last_committed(const struct snapshot_home *home, const struct segment_list *l,
 			  size_t *out, struct err *e)
 {
 	for (size_t i = l->count; i > 0; i--) {
@@ -125,15 +126,15 @@ static int last_committed(const struct view_home *home, const struct segment_lis
 	return 0;
 }
 
-static int check_needed(const struct view_home *home, struct err *e)
+static int check_needed(const struct snapshot_home *home, struct err *e)
 {
 	return err_set_id(e, EBADMSG, "Repository.CheckNeeded",
 			  "Inconsistency detected. Please run \"borg check %s\".", home->path);
 }
 
 /* The log up to and with numbers[last]. */
-static int replay_all(struct view *v, const struct view_home *home, const uint32_t *numbers,
-		      size_t last, struct err *e)
+static int replay_all(struct snapshot *v, const struct snapshot_home *home,
+		      const uint32_t *numbers, size_t last, struct err *e)
 {
 	struct index *index = NULL;
 	int rc = 0;
@@ -158,10 +159,10 @@ static int replay_all(struct view *v, const struct view_home *home, const uint32
 }
 
 /* No index to trust: all of the log, unless `before` is that already. */
-static int make_from_log(struct view **out, const struct view_home *home, struct view *before,
-			 struct err *e)
+static int make_from_log(struct snapshot **out, const struct snapshot_home *home,
+			 struct snapshot *before, struct err *e)
 {
-	CLEANUP(view_closep) struct view *v = view_new();
+	CLEANUP(snapshot_closep) struct snapshot *v = snapshot_new();
 	struct segment_list l;
 	size_t last;
 	int rc;
@@ -175,7 +176,7 @@ static int make_from_log(struct view **out, const struct view_home *home, struct
 	if (rc <= 0)
 		rc = rc < 0 ? rc : check_needed(home, e);
 	else if (before && before->own_index && before->transaction == l.numbers[last])
-		rc = 0, *out = view_ref(before);
+		rc = 0, *out = snapshot_ref(before);
 	else
 		rc = replay_all(v, home, l.numbers, last, e);
 	segment_list_fini(&l);
@@ -185,8 +186,8 @@ static int make_from_log(struct view **out, const struct view_home *home, struct
 }
 
 /* 1 opened; 0 none, or a damaged one; -ESTALE replaced meanwhile; -errno. */
-static int open_newest_index(const struct view_home *home, struct index **out, uint32_t *number,
-			     struct err *e)
+static int open_newest_index(const struct snapshot_home *home, struct index **out,
+			     uint32_t *number, struct err *e)
 {
 	char name[24];
 	int rc = files_newest_index(home->dirfd, number, e), fd;
@@ -205,7 +206,7 @@ static int open_newest_index(const struct view_home *home, struct index **out, u
 	return rc < 0 ? rc : 1;
 }
 
-static int copy_changes(struct view *to, const struct view *from)
+static int copy_changes(struct snapshot *to, const struct snapshot *from)
 {
 	size_t cursor = 0;
 	const void *key;
@@ -223,8 +224,9 @@ static int copy_changes(struct view *to, const struct view *from)
 
 /* Lay the segments behind the index over it, up to numbers[last]; those that `before` has laid
  * over the same index are taken from there. */
-static int follow_to(struct view *v, const struct view_home *home, const struct view *before,
-		     const uint32_t *numbers, size_t last, struct err *e)
+static int follow_to(struct snapshot *v, const struct snapshot_home *home,
+		     const struct snapshot *before, const uint32_t *numbers, size_t last,
+		     struct err *e)
 {
 	uint32_t from = v->index_number + 1;
 	int rc = 0;
@@ -245,8 +247,8 @@ static int follow_to(struct view *v, const struct view_home *home, const struct 
  * The committed segments behind the index.  0 done, 1 the index is newer than the log (or its
  * own segment is gone) and cannot be trusted.
  */
-static int follow(struct view *v, const struct view_home *home, const struct view *before,
-		  struct err *e)
+static int follow(struct snapshot *v, const struct snapshot_home *home,
+		  const struct snapshot *before, struct err *e)
 {
 	struct segment_list l;
 	size_t last;
@@ -264,10 +266,10 @@ static int follow(struct view *v, const struct view_home *home, const struct vie
 }
 
 /* By the repository's newest index: 1 made, 0 there is none to trust. */
-static int make_from_index(struct view **out, const struct view_home *home,
-			   const struct view *before, struct err *e)
+static int make_from_index(struct snapshot **out, const struct snapshot_home *home,
+			   const struct snapshot *before, struct err *e)
 {
-	CLEANUP(view_closep) struct view *v = view_new();
+	CLEANUP(snapshot_closep) struct snapshot *v = snapshot_new();
 	int rc;
 
 	if (!v)
@@ -283,8 +285,8 @@ static int make_from_index(struct view **out, const struct view_home *home,
 }
 
 /* One picture.  -ESTALE: the folder changed under it. */
-static int make_once(struct view **out, const struct view_home *home, struct view *before,
-		     bool distrust_index, struct err *e)
+static int make_once(struct snapshot **out, const struct snapshot_home *home,
+		     struct snapshot *before, bool distrust_index, struct err *e)
 {
 	int rc = distrust_index ? 0 : make_from_index(out, home, before, e);
 
@@ -293,8 +295,8 @@ static int make_once(struct view **out, const struct view_home *home, struct vie
 	return rc < 0 ? rc : 0;
 }
 
-int view_make(struct view **out, const struct view_home *home, struct view *before,
-	      bool distrust_index, struct err *e)
+int snapshot_make(struct snapshot **out, const struct snapshot_home *home,
+		  struct snapshot *before, bool distrust_index, struct err *e)
 {
 	*out = NULL;
 	for (unsigned i = 0; i < STALE_PICTURES_MAX; i++) {
@@ -308,8 +310,8 @@ int view_make(struct view **out, const struct view_home *home, struct view *befo
 }
 
 /* The JSON text of key "index" in integrity.N. */
-static int read_integrity(const struct view *v, const struct view_home *home, struct buf *file,
-			  struct bytes *out)
+static int read_integrity(const struct snapshot *v, const struct snapshot_home *home,
+			  struct buf *file, struct bytes *out)
 {
 	char name[32];
 	struct mp m;
@@ -328,7 +330,8 @@ static int read_integrity(const struct view *v, const struct view_home *home, st
 	return -ENOTSUP;
 }
 
-int view_verify_index(const struct view *v, const struct view_home *home, struct err *e)
+int snapshot_verify_index(const struct snapshot *v, const struct snapshot_home *home,
+			  struct err *e)
 {
 	struct buf file = BUF_INIT;
 	struct bytes text;
