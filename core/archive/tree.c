@@ -224,9 +224,11 @@ int tree_node(struct tree *t, uint32_t index, struct tree_node *out, struct err 
 {
 	struct image_node n;
 	int rc = get_node(t, index, &n, e);
+	bool is_dir;
 
 	if (rc < 0)
 		return rc;
+	is_dir = S_ISDIR(n.mode);
 	*out = (struct tree_node){
 		.index = index,
 		.file = n.file,
@@ -237,8 +239,8 @@ int tree_node(struct tree *t, uint32_t index, struct tree_node *out, struct err 
 		.user = n.user < t->header.name_count ? n.user : UINT32_MAX,
 		.group = n.group < t->header.name_count ? n.group : UINT32_MAX,
 		.nlink = n.nlink,
-		.first_child = n.first_child,
-		.child_count = n.child_count,
+		.first_child = is_dir ? n.first_child : 0,
+		.child_count = is_dir ? n.child_count : 0,
 		.bsdflags = n.bsdflags,
 		.size = n.size,
 		.rdev = S_ISLNK(n.mode) ? 0 : n.rdev,
@@ -246,7 +248,7 @@ int tree_node(struct tree *t, uint32_t index, struct tree_node *out, struct err 
 		.atime_ns = n.atime_ns,
 		.ctime_ns = n.ctime_ns,
 		.chunk_count = n.chunk_count,
-		.chunk_first = n.chunk_first,
+		.chunk_first = is_dir ? 0 : n.chunk_first,
 		.order = n.order,
 		.made_up = n.flags & NODE_MADE_UP,
 		.damaged = n.flags & NODE_DAMAGED,

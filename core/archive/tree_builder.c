@@ -7,8 +7,10 @@
  * that a path costs its length whatever its depth.  The directory of the item before is
  * remembered: items come directory by directory.
  *
- * Finishing groups nodes by parent, sorts each group by name, numbers the groups depth-first
- * and writes the records in that order with their references translated.
+ * Finishing groups nodes by parent, sorts each group by name, numbers the groups depth-first,
+ * translates references, and moves the nodes to their places within their array.  The array has
+ * stood where the image has its nodes from the beginning, so that a million nodes are in memory
+ * once: each becomes its record where it stands, and the other sections follow.
  *
  * A node's fields have these meanings until it is finished:
  *   parent   number of the parent's node under construction; GHOST: hidden, its content is
@@ -33,7 +35,10 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { NODES_MAX = 1 << 30 /* an inode number has 32 bits for them */ };
+enum {
+	NODES_MAX = 1 << 30, /* an inode number has 32 bits for them */
+	IMAGE_FIRST = 128 * 1024,
+};
 
 #define GHOST UINT32_MAX
 #define NONE  UINT32_MAX
@@ -48,8 +53,10 @@ struct name_key { /* a user's or group's name */
 
 struct tree_builder {
 	struct tree_builder_options options;
+	uint8_t *image; /* from mmap(2): the header's place, and then the nodes */
+	size_t image_size;
 	struct image_node *nodes;
-	size_t count, cap;
+	size_t count;
 	struct table directories; /* path_key -> uint32_t node (in a uint64_t) */
 	struct table masters;     /* path_key -> the same */
 	struct table interned;    /* name_key -> number of the name */
@@ -65,6 +72,20 @@ struct tree_builder {
 	uint32_t last_number[2];
 };
 
+static int resize_image(struct tree_builder *b, size_t size)
+{
+	void *p = b->image ? mremap(b->image, b->image_size, size, MREMAP_MAYMOVE)
+			   : mmap(NULL, size, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return -ENOMEM;
+	b->image = p;
+	b->image_size = size;
+	b->nodes = (void *)(b->image + IMAGE_HEADER_SIZE);
+	return 0;
+}
+
 int tree_builder_new(struct tree_builder **out, const struct tree_builder_options *options,
 		     struct err *e)
 {
@@ -78,9 +99,7 @@ int tree_builder_new(struct tree_builder **out, const struct tree_builder_option
 	table_init(&b->interned, sizeof(struct name_key), sizeof(uint64_t));
 	if (getrandom(&b->seed, sizeof(b->seed), 0) != sizeof(b->seed))
 		return err_set(e, EIO, "tree: no random numbers");
-	b->cap = 1024;
-	b->nodes = malloc(b->cap * sizeof(*b->nodes));
-	if (!b->nodes)
+	if (resize_image(b, IMAGE_FIRST) < 0)
 		return err_nomem(e, "tree");
 	b->nodes[TREE_ROOT] = (struct image_node){
 		.flags = NODE_MADE_UP,
@@ -103,7 +122,8 @@ void tree_builder_free(struct tree_builder *b)
 {
 	if (!b)
 		return;
-	free(b->nodes);
+	if (b->image)
+		munmap(b->image, b->image_size);
 	table_fini(&b->directories);
 	table_fini(&b->masters);
 	table_fini(&b->interned);
@@ -123,17 +143,12 @@ size_t tree_builder_refused(const struct tree_builder *b)
 
 static int new_node(struct tree_builder *b, uint32_t *out)
 {
-	if (b->count == b->cap) {
-		size_t cap = 2 * b->cap;
-		struct image_node *p = realloc(b->nodes, cap * sizeof(*p));
+	size_t end = IMAGE_HEADER_SIZE + (b->count + 1) * NODE_SIZE;
 
-		if (!p)
-			return -ENOMEM;
-		b->nodes = p;
-		b->cap = cap;
-	}
 	if (b->count >= NODES_MAX)
 		return -EFBIG;
+	if (end > b->image_size && resize_image(b, 2 * b->image_size) < 0)
+		return -ENOMEM;
 	*out = (uint32_t)b->count++;
 	memset(&b->nodes[*out], 0, sizeof(b->nodes[*out]));
 	b->nodes[*out].file = *out;
@@ -773,17 +788,18 @@ static void count_links(struct tree_builder *b, const struct layout *l)
 	}
 }
 
+/* --- the image --- */
+
 static uint64_t align(uint64_t v)
 {
 	return (v + NODE_SIZE - 1) & ~(uint64_t)(NODE_SIZE - 1);
 }
 
-static struct image_header plan(const struct tree_builder *b, const struct layout *l,
-				bool damaged)
+static struct image_header plan(const struct tree_builder *b, uint32_t placed, bool damaged)
 {
 	struct image_header h = {
 		.archive_id = b->options.archive_id,
-		.node_count = l->placed,
+		.node_count = placed,
 		.order_count = b->order_count,
 		.name_count = b->name_count,
 		.damaged = damaged,
@@ -800,62 +816,103 @@ static struct image_header plan(const struct tree_builder *b, const struct layou
 	return h;
 }
 
-static void write_nodes(struct tree_builder *b, const struct layout *l, struct image_header *h,
-			uint8_t *image)
+/* From numbers under construction to places in the image. */
+static void translate(struct tree_builder *b, const struct layout *l)
 {
-	uint8_t *order = image + h->order;
+	for (uint32_t i = 0; i < b->count; i++) {
+		struct image_node *n = &b->nodes[i];
 
-	for (uint32_t i = 0; i < l->placed; i++) {
-		uint32_t node = l->sorted[i];
-		struct image_node n = b->nodes[node];
-
-		n.parent = node == TREE_ROOT ? TREE_ROOT : l->final[n.parent];
-		n.file = l->final[n.file];
-		if (S_ISDIR(n.mode)) {
-			n.child_count = l->group_len[node];
-			n.first_child =
-				n.child_count ? l->final[l->children[l->first[node]].node] : 0;
-			h->directory_count++;
-		} else if (n.file == i) {
-			h->content_bytes += S_ISREG(n.mode) ? n.size : 0;
+		if (l->final[i] == NONE)
+			continue;
+		n->parent = i == TREE_ROOT ? TREE_ROOT : l->final[n->parent];
+		n->file = l->final[n->file];
+		if (S_ISDIR(n->mode)) {
+			n->child_count = l->group_len[i];
+			n->first_child =
+				n->child_count ? l->final[l->children[l->first[i]].node] : 0;
 		}
+	}
+}
+
+/* Each node to its place, in place: along each cycle of sorted[], which is used up.  What was
+ * dropped gets the places behind. */
+static void permute(struct tree_builder *b, struct layout *l)
+{
+	uint32_t place = l->placed;
+
+	for (uint32_t i = 0; i < b->count; i++)
+		if (l->final[i] == NONE)
+			l->sorted[place++] = i;
+	for (uint32_t i = 0; i < b->count; i++) {
+		struct image_node first = b->nodes[i];
+		uint32_t to = i;
+
+		while (l->sorted[to] != i) {
+			uint32_t from = l->sorted[to];
+
+			b->nodes[to] = b->nodes[from];
+			l->sorted[to] = to;
+			to = from;
+		}
+		b->nodes[to] = first;
+		l->sorted[to] = to;
+	}
+}
+
+/* Nodes become records. */
+static void write_nodes(struct tree_builder *b, struct image_header *h)
+{
+	uint8_t *order = b->image + h->order;
+
+	for (uint32_t i = 0; i < h->node_count; i++) {
+		struct image_node n = b->nodes[i];
+
+		if (S_ISDIR(n.mode))
+			h->directory_count++;
+		else if (n.file == i && S_ISREG(n.mode))
+			h->content_bytes += n.size;
 		if (n.order > 0) {
 			n.order--;
 			put_le32(order + 4 * (size_t)n.order, n.file);
 		} else {
 			n.order = NONE;
 		}
-		image_put_node(image + h->nodes + (uint64_t)i * NODE_SIZE, &n);
+		image_put_node(b->image + h->nodes + (uint64_t)i * NODE_SIZE, &n);
 	}
 }
 
-static void write_section(uint8_t *image, uint64_t off, const struct buf *b)
+/* The section is in the image then, and no more anywhere else. */
+static void move_section(uint8_t *image, uint64_t off, struct buf *b)
 {
 	if (b->len)
 		memcpy(image + off, b->p, b->len);
+	buf_fini(b);
 }
 
-static int write_image(struct tree_builder *b, const struct layout *l, bool damaged,
-		       struct tree **out, struct err *e)
+static int write_image(struct tree_builder *b, uint32_t placed, bool damaged, struct tree **out,
+		       struct err *e)
 {
-	struct image_header h = plan(b, l, damaged);
-	uint8_t *image =
-		mmap(NULL, h.total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct image_header h = plan(b, placed, damaged);
+	uint8_t *image;
 
-	if (image == MAP_FAILED)
+	if (resize_image(b, h.total) < 0)
 		return err_nomem(e, "tree");
-	/* Content of items that were replaced has no node: its place names the root. */
-	write_nodes(b, l, &h, image);
-	write_section(image, h.chunks, &b->chunks);
-	write_section(image, h.strings, &b->strings);
-	write_section(image, h.names, &b->names);
-	image_put_header(image, &h);
+	/* Behind the nodes stood those that were dropped.  Content of items that were replaced has
+	 * no node: its place in the order names the root. */
+	memset(b->image + h.order, 0, h.strings - h.order);
+	write_nodes(b, &h);
+	move_section(b->image, h.chunks, &b->chunks);
+	move_section(b->image, h.strings, &b->strings);
+	move_section(b->image, h.names, &b->names);
+	image_put_header(b->image, &h);
+	image = TAKE(b->image);
 	return tree_from_image(out, image, h.total, e);
 }
 
 int tree_builder_finish(struct tree_builder *b, bool damaged, struct tree **out, struct err *e)
 {
 	CLEANUP(layout_fini) struct layout l = { 0 };
+	uint32_t placed;
 
 	if (layout_init(&l, b->count) < 0)
 		return err_nomem(e, "tree");
@@ -863,5 +920,10 @@ int tree_builder_finish(struct tree_builder *b, bool damaged, struct tree **out,
 	if (number(b, &l) < 0 || settle_links(b, &l) < 0)
 		return err_nomem(e, "tree");
 	count_links(b, &l);
-	return write_image(b, &l, damaged, out, e);
+	translate(b, &l);
+	permute(b, &l);
+	placed = l.placed;
+	layout_fini(&l);
+	l = (struct layout){ 0 };
+	return write_image(b, placed, damaged, out, e);
 }

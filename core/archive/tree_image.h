@@ -30,6 +30,8 @@
 
 #include "core/archive/tree.h"
 
+#include <assert.h>
+
 enum {
 	TREE_IMAGE_VERSION = 1,
 	IMAGE_HEADER_SIZE = 256,
@@ -59,7 +61,8 @@ struct image_header {
 		total; /* offsets, lengths */
 };
 
-/* A node as the image has it. */
+/* A node as the image has it.  It takes as much memory as its record, so that an array of nodes
+ * becomes the image's where it stands. */
 struct image_node {
 	uint8_t head[NAME_HEAD];
 	uint64_t name_off;
@@ -67,14 +70,19 @@ struct image_node {
 	uint16_t flags;
 	uint32_t mode, parent, file, uid, gid, user, group, nlink, bsdflags;
 	uint64_t size;
-	uint32_t first_child, child_count; /* directories */
-	uint64_t chunk_first;              /* others */
+	union {
+		struct {
+			uint32_t first_child, child_count; /* directories */
+		};
+		uint64_t chunk_first; /* others */
+	};
 	uint32_t chunk_count, order;
 	int64_t mtime_ns, atime_ns, ctime_ns;
 	uint64_t rdev; /* or the link target's place */
 	uint64_t extra_off;
 	uint32_t extra_len;
 };
+static_assert(sizeof(struct image_node) == NODE_SIZE, "a node fits its record's place");
 
 void image_put_header(uint8_t out[IMAGE_HEADER_SIZE], const struct image_header *h);
 /* Checks every section against the image's length: 0 or -EBADMSG. */

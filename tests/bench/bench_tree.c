@@ -38,29 +38,41 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static long resident_mb(void)
+/* Resident memory now, and its peak since the last call, in MB. */
+static void memory(long *now_mb, long *peak_mb)
 {
-	long pages = 0;
-	FILE *f = fopen("/proc/self/statm", "r");
+	char line[128];
+	FILE *f = fopen("/proc/self/status", "r");
 
-	if (!f || fscanf(f, "%*d %ld", &pages) != 1)
-		pages = 0;
+	*now_mb = *peak_mb = 0;
+	while (f && fgets(line, sizeof(line), f)) {
+		if (strncmp(line, "VmHWM:", 6) == 0)
+			*peak_mb = strtol(line + 6, NULL, 10) / 1024;
+		if (strncmp(line, "VmRSS:", 6) == 0)
+			*now_mb = strtol(line + 6, NULL, 10) / 1024;
+	}
 	if (f)
 		fclose(f);
-	return pages * sysconf(_SC_PAGESIZE) >> 20;
+	f = fopen("/proc/self/clear_refs", "w");
+	if (f) {
+		fputs("5\n", f);
+		fclose(f);
+	}
 }
 
 static void report(const char *what, double start, size_t count)
 {
 	static double before;
 	double seconds = now() - start, cpu;
+	long now_mb, peak_mb;
 	struct rusage use;
 
 	getrusage(RUSAGE_SELF, &use);
 	cpu = (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
 	      (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) * 1e-6;
-	printf("%-28s %7.3f s  cpu %7.3f s  %10.0f /s  resident %ld MB\n", what, seconds,
-	       cpu - before, (double)count / seconds, resident_mb());
+	memory(&now_mb, &peak_mb);
+	printf("%-28s %7.3f s  cpu %7.3f s  %10.0f /s  peak %ld MB, then %ld\n", what, seconds,
+	       cpu - before, (double)count / seconds, peak_mb, now_mb);
 	before = cpu;
 }
 
