@@ -275,10 +275,10 @@ static bool next_entry(void *arg, struct index_entry *out)
 
 static void what_is_written_is_found(void **state)
 {
-	static const uint32_t counts[] = { 0, 1, 1000, 5000 };
+	static const uint32_t counts[] = { 0, 1, 1000, 5000, 150000 /* more than is mapped */ };
 
 	(void)state;
-	for (size_t i = 0; i < 4; i++) {
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
 		struct source s = { 0, counts[i] };
 		int fd = memory_file("", 0);
 		struct index *x = NULL;

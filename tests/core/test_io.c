@@ -30,7 +30,7 @@ static void read_one(const void *arg)
 
 	assert_int_equal(read_exact(fd, got, row->len, row->off), row->want);
 	if (row->want == 1)
-		assert_memory_equal(got, &"0123456789"[row->off], row->len);
+		assert_memory_equal(got, &"0123456789"[row->off], row -> len);
 	close(fd);
 }
 
