@@ -25,7 +25,7 @@ enum {
 	FILES = 16,           /* large files followed */
 	SLACK = 512 << 10,    /* bytes: the kernel's readahead asks a little out of order */
 	WINDOW_MIN = 4 << 20, /* bytes ahead of a reader of one file */
-	WINDOW_MAX = 12 << 20,
+	WINDOW_MAX = 20 << 20,
 	CHUNKS_AT_ONCE = 64,
 
 	WALKS = 8,            /* walkers followed */
@@ -151,7 +151,8 @@ static void read_large(struct ahead *a, uint64_t node, const struct content *c, 
 		f->window = WINDOW_MAX;
 	if (f->loaded < end)
 		f->loaded = end;
-	if (f->loaded < end + f->window && f->loaded < c->file.size)
+	/* Not chunk by chunk as the reader goes on: those asked for together are hashed together. */
+	if (f->loaded < end + f->window / 2 && f->loaded < c->file.size)
 		f->loaded = load_range(a, c->fetch, c->volume->tree, &c->file, f->loaded,
 				       end + f->window);
 }

@@ -4,6 +4,23 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { LARGE = 2 << 20 /* bytes: a huge page */ };
+
+/*
+ * Fresh memory of a chunk's size costs a page fault each 4 KiB, which was a fifth of the time of
+ * reading an image.  Where the system gives huge pages to who asks, it is one each 2 MiB.
+ */
+static void ask_for_huge_pages(uint8_t *p, size_t len)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t skip = (page - (uintptr_t)p % page) % page;
+
+	if (len >= LARGE + skip)
+		(void)madvise(p + skip, (len - skip) & ~(page - 1), MADV_HUGEPAGE); /* a hint */
+}
 
 int buf_reserve(struct buf *b, size_t cap)
 {
@@ -21,6 +38,8 @@ int buf_reserve(struct buf *b, size_t cap)
 		return -ENOMEM;
 	b->p = p;
 	b->cap = want;
+	if (want >= LARGE)
+		ask_for_huge_pages(p, want);
 	return 0;
 }
 

@@ -21,9 +21,9 @@
 #include "core/store/loader.h"
 
 enum {
-	CACHE_DEFAULT = 18 * 1024 * 1024, /* with SPARE 22 MiB of plaintext in all */
+	CACHE_DEFAULT = 26 * 1024 * 1024, /* with SPARE 32 MiB of plaintext in all */
 	LOADING_MAX = 12 * 1024 * 1024,   /* of plaintext readahead may add to */
-	SPARE = 4 * 1024 * 1024,
+	SPARE = 6 * 1024 * 1024,
 	QUEUE_MAX = 512,         /* hints */
 	SMALL = 128 * 1024,      /* plaintext bytes up to which objects are read in runs */
 	RUN_BYTES = 1024 * 1024, /* of plaintext in a run */
@@ -62,11 +62,15 @@ static size_t room_for(const struct fetch *f, const struct chunk_want *want)
 
 /* --- readahead --- */
 
+static bool is_large(const struct cache_entry *e)
+{
+	return e->size > SMALL;
+}
+
 /* The buffers of what is being loaded are several times its size: they are bounded as well. */
-static bool may_load_ahead(const struct fetch *f, const struct chunk_want *want)
+static bool has_room(const struct fetch *f, size_t room)
 {
 	size_t ahead = f->cache.ahead_bytes, loading = f->cache.loading;
-	size_t room = room_for(f, want);
 
 	return (ahead == 0 || ahead + room <= f->cache.max / 2) &&
 	       (loading == 0 || loading + room <= LOADING_MAX);
@@ -77,14 +81,35 @@ static struct chunk_want want_of(const struct cache_entry *e)
 	return (struct chunk_want){ .id = e->id, .size = e->size };
 }
 
+static size_t room_of(const struct fetch *f, const struct cache_entry *e)
+{
+	struct chunk_want want = want_of(e);
+
+	return room_for(f, &want);
+}
+
+/* Two large chunks that stand in front and may be loaded together. */
+static bool front_is_pair(const struct fetch *f)
+{
+	const struct cache_entry *first = f->cache.queue.first;
+
+	return is_large(first) && first->next && is_large(first->next) &&
+	       (size_t)first->size + first->next->size <= PAIR_BYTES;
+}
+
+/* A pair waits until there is room for both: a reader makes room chunk by chunk, and loading each
+ * as its room comes would never load two together. */
 static bool has_work(const struct fetch *f)
 {
-	struct chunk_want want;
+	const struct cache_entry *first = f->cache.queue.first;
+	size_t room;
 
-	if (!f->cache.queue.first)
+	if (!first)
 		return false;
-	want = want_of(f->cache.queue.first);
-	return may_load_ahead(f, &want);
+	room = room_of(f, first);
+	if (front_is_pair(f))
+		room += room_of(f, first->next);
+	return has_room(f, room);
 }
 
 /* A worker's load under way. */
@@ -117,19 +142,19 @@ static void take_run_locked(struct ahead_run *run, struct cache_list *dropped)
 {
 	struct fetch *f = run->f;
 	size_t fair = f->cache.queue.count / (f->idle_workers + 1) + 1;
-	size_t first = f->cache.queue.first->size;
-	size_t most = first <= SMALL ? LOAD_RUN_MAX : 2;
-	size_t bytes = first;
+	bool large = is_large(f->cache.queue.first);
+	size_t most = large ? 1 + front_is_pair(f) : LOAD_RUN_MAX;
+	size_t bytes = f->cache.queue.first->size;
 
 	run->count = 0;
 	add_front_locked(run, dropped);
-	while (run->count < most && run->count < fair && has_work(f)) {
-		size_t size = f->cache.queue.first->size;
+	while (run->count < most && f->cache.queue.first) {
+		const struct cache_entry *next = f->cache.queue.first;
 
-		if ((size <= SMALL) != (first <= SMALL))
+		if (!large && (is_large(next) || run->count >= fair || !has_work(f)))
 			break;
-		bytes += size;
-		if (bytes > (first <= SMALL ? RUN_BYTES : PAIR_BYTES))
+		bytes += next->size;
+		if (!large && bytes > RUN_BYTES)
 			break;
 		add_front_locked(run, dropped);
 	}

@@ -17,7 +17,7 @@
 
 enum {
 	LARGE = 256 * 1024,            /* from here on a copy is worth avoiding */
-	SCRATCH_KEEP = 3 * 1024 * 1024 /* larger buffers go back after use */
+	SCRATCH_KEEP = 4 * 1024 * 1024 /* larger buffers go back after use */
 };
 
 struct loader {
