@@ -11,9 +11,9 @@
 
 #include "fs/archives.h"
 
-#include "core/archive/inode_numbers.h"
 #include "core/base/log.h"
 #include "core/base/thread.h"
+#include "fs/listing.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -25,31 +25,12 @@
 #include <time.h>
 
 enum {
-	NAME_BYTES_MAX = 255, /* of a folder's name */
-	NAME_KEPT = 180,      /* of a longer one */
-	NAME_ID_DIGITS = 16,
 	MADE_NUMBER = 1,
 	FOLDER_MODE = S_IFDIR | 0755,
 };
 
 static const char damaged_name[] = "user.alcove.damaged";
 static const char damaged_value[] = "listing incomplete";
-
-struct row { /* one archive in the root */
-	char *name;
-	uint32_t number;
-	struct chunk_id id;
-	int64_t time_ns;
-	bool escaped;
-};
-
-struct listing {
-	_Atomic unsigned refs;
-	struct row *rows; /* by number */
-	struct row **by_name;
-	size_t count;
-	int64_t changed_ns; /* when this list came to be: the root's mtime */
-};
 
 struct archives {
 	struct view view;
@@ -65,66 +46,9 @@ struct archives {
 	bool stale;              /* of the list; refresh()'s own */
 };
 
-/* --- names --- */
-
-static bool must_escape(struct bytes name)
-{
-	return name.len == 0 || name.len > NAME_BYTES_MAX || bytes_is(name, ".") ||
-	       bytes_is(name, "..") || memchr(name.p, '/', name.len) ||
-	       memchr(name.p, 0, name.len);
-}
-
-static int escape(struct bytes name, const struct chunk_id *id, struct buf *out)
-{
-	bool dots = bytes_is(name, ".") || bytes_is(name, "..");
-	char hex[CHUNK_ID_HEX];
-	int rc = 0;
-
-	for (size_t i = 0; rc == 0 && i < name.len; i++) {
-		char code[4];
-
-		if (name.p[i] == '/' || name.p[i] == 0 || name.p[i] == '%' || dots) {
-			snprintf(code, sizeof(code), "%%%02X", name.p[i]);
-			rc = buf_append_str(out, code);
-		} else {
-			rc = buf_append_byte(out, name.p[i]);
-		}
-	}
-	if (rc == 0 && (name.len == 0 || out->len > NAME_BYTES_MAX)) {
-		out->len = out->len < NAME_KEPT ? out->len : NAME_KEPT;
-		rc = buf_append_byte(out, '%');
-		if (rc == 0)
-			rc = buf_append(out, id_hex(id, hex), NAME_ID_DIGITS);
-	}
-	return rc;
-}
-
-/* The folder's name of an archive, on the heap; NULL when out of memory. */
-static char *folder_name(struct bytes name, const struct chunk_id *id, bool *escaped)
-{
-	CLEANUP(buf_fini) struct buf out = BUF_INIT;
-
-	*escaped = must_escape(name);
-	if (!*escaped)
-		return bytes_dup(name);
-	return escape(name, id, &out) < 0 ? NULL : bytes_dup(buf_bytes(&out));
-}
-
 /* --- the list of archives --- */
 
-static void listing_unref(struct listing *l)
-{
-	if (!l || atomic_fetch_sub_explicit(&l->refs, 1, memory_order_acq_rel) != 1)
-		return;
-	for (size_t i = 0; i < l->count; i++)
-		free(l->rows[i].name);
-	free(l->rows);
-	free(l->by_name);
-	free(l);
-}
-DEFINE_CLEANUP(struct listing *, listing_unref);
-
-static struct listing *listing_ref(struct archives *a)
+static struct listing *current_listing(struct archives *a)
 {
 	struct listing *l;
 
@@ -135,134 +59,15 @@ static struct listing *listing_ref(struct archives *a)
 	return l;
 }
 
-static int by_number(const void *x, const void *y)
+/* What the manifest now in force lists, each archive announced to the shelf. */
+static int list_archives(struct archives *a, struct listing **out, struct err *e)
 {
-	const struct row *a = x, *b = y;
+	CLEANUP(listing_unrefp) struct listing *l = NULL;
+	int rc = listing_new(&l, a->reader, a->numbers, &a->options.select, e);
 
-	return a->number < b->number ? -1 : a->number > b->number;
-}
-
-static int by_name(const void *x, const void *y)
-{
-	const struct row *const *a = x, *const *b = y;
-
-	return strcmp((*a)->name, (*b)->name);
-}
-
-static struct row *find_name(const struct listing *l, struct bytes name)
-{
-	size_t low = 0, high = l->count;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		int order = bytes_compare(bytes_str(l->by_name[mid]->name), name);
-
-		if (order == 0)
-			return l->by_name[mid];
-		if (order < 0)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return NULL;
-}
-
-static const struct row *find_number(const struct listing *l, uint32_t number)
-{
-	struct row key = { .number = number };
-
-	return l->count == 0 ? NULL
-			     : bsearch(&key, l->rows, l->count, sizeof(l->rows[0]), by_number);
-}
-
-/* Give escaped names that another archive really has a "%" more, until all differ. */
-static int make_unique(struct listing *l)
-{
-	bool clash;
-
-	do {
-		clash = false;
-		qsort(l->by_name, l->count, sizeof(l->by_name[0]), by_name);
-		for (size_t i = 1; i < l->count; i++) {
-			struct row *a = l->by_name[i - 1], *b = l->by_name[i];
-			struct row *longer = b->escaped ? b : a;
-			size_t n = strlen(longer->name);
-			char *grown;
-
-			if (strcmp(a->name, b->name) != 0 || !longer->escaped)
-				continue;
-			grown = realloc(longer->name, n + 2);
-			if (!grown)
-				return -ENOMEM;
-			memcpy(grown + n, "%", 2);
-			longer->name = grown;
-			clash = true;
-			break; /* the order may have changed */
-		}
-	} while (clash);
-	return 0;
-}
-
-static int fill_row(struct archives *a, struct row *row, const struct manifest_entry *entry,
-		    struct err *e)
-{
-	int rc = inode_numbers_get(a->numbers, &entry->id, &row->number, e);
-
-	if (rc < 0)
-		return rc;
-	row->id = entry->id;
-	row->time_ns = entry->time_ns;
-	row->name = folder_name(entry->name, &entry->id, &row->escaped);
-	if (!row->name)
-		return err_nomem(e, "archives");
-	return shelf_add(a->shelf, row->number, &entry->id, entry->name, e);
-}
-
-static int64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
-
-static int fill_listing(struct archives *a, struct listing *l, const struct selection *chosen,
-			struct err *e)
-{
-	l->rows = calloc(chosen->count + 1, sizeof(l->rows[0]));
-	l->by_name = calloc(chosen->count + 1, sizeof(l->by_name[0]));
-	if (!l->rows || !l->by_name)
-		return err_nomem(e, "archives");
-	for (size_t i = 0; i < chosen->count; i++) {
-		int rc = fill_row(a, &l->rows[l->count], chosen->entries[i], e);
-
-		l->count++; /* half filled is good enough to be released */
-		if (rc < 0)
-			return rc;
-	}
-	qsort(l->rows, l->count, sizeof(l->rows[0]), by_number);
-	for (size_t i = 0; i < l->count; i++)
-		l->by_name[i] = &l->rows[i];
-	return make_unique(l) < 0 ? err_nomem(e, "archives") : 0;
-}
-
-/* The list that the manifest now in force gives. */
-static int listing_new(struct archives *a, struct listing **out, struct err *e)
-{
-	CLEANUP(listing_unrefp) struct listing *l = calloc(1, sizeof(*l));
-	struct manifest *m;
-	CLEANUP(selection_fini) struct selection chosen = { 0 };
-	int rc;
-
-	if (!l)
-		return err_nomem(e, "archives");
-	atomic_init(&l->refs, 1);
-	l->changed_ns = now_ns();
-	m = reader_manifest(a->reader);
-	rc = select_archives(&chosen, m, &a->options.select, e);
-	if (rc == 0)
-		rc = fill_listing(a, l, &chosen, e);
-	reader_manifest_unref(a->reader, m);
+	for (size_t i = 0; rc == 0 && i < l->count; i++)
+		rc = shelf_add(a->shelf, l->rows[i].number, &l->rows[i].id,
+			       bytes_str(l->rows[i].name), e);
 	if (rc < 0)
 		return rc;
 	*out = TAKE(l);
@@ -365,7 +170,7 @@ static void plain_folder(const struct archives *a, uint64_t node, int64_t time_n
 
 static void root_entry(struct archives *a, struct view_entry *out)
 {
-	CLEANUP(listing_unrefp) struct listing *l = listing_ref(a);
+	CLEANUP(listing_unrefp) struct listing *l = current_listing(a);
 
 	plain_folder(a, VIEW_ROOT, l->changed_ns, &out->st);
 	out->st.st_nlink += l->count;
@@ -394,8 +199,8 @@ static int entry(struct view *v, uint64_t node, struct view_entry *out, struct e
 		return 0;
 	}
 	if (!a->single && at.index == TREE_ROOT) {
-		CLEANUP(listing_unrefp) struct listing *l = listing_ref(a);
-		const struct row *row = find_number(l, at.number);
+		CLEANUP(listing_unrefp) struct listing *l = current_listing(a);
+		const struct row *row = listing_find_number(l, at.number);
 
 		if (row) {
 			folder_entry(a, row, true, out);
@@ -410,8 +215,8 @@ static int entry(struct view *v, uint64_t node, struct view_entry *out, struct e
 
 static int root_lookup(struct archives *a, struct bytes name, struct view_entry *out)
 {
-	CLEANUP(listing_unrefp) struct listing *l = listing_ref(a);
-	const struct row *row = find_name(l, name);
+	CLEANUP(listing_unrefp) struct listing *l = current_listing(a);
+	const struct row *row = listing_find_name(l, name);
 
 	if (!row)
 		return 0;
@@ -469,7 +274,7 @@ static int parent(struct view *v, uint64_t dir, struct view_entry *out, struct e
 
 static int list_root(struct archives *a, uint64_t after, view_list_fn *fn, void *arg)
 {
-	CLEANUP(listing_unrefp) struct listing *l = listing_ref(a);
+	CLEANUP(listing_unrefp) struct listing *l = current_listing(a);
 
 	for (size_t i = 0; i < l->count; i++) {
 		const struct row *row = &l->rows[i];
@@ -672,36 +477,25 @@ static void tell_gone(struct archives *a, const struct listing *from, const stru
 	for (size_t i = 0; i < from->count; i++) {
 		const struct row *row = &from->rows[i];
 		struct bytes name = bytes_str(row->name);
-		const struct row *now = find_name(to, name);
+		const struct row *now = listing_find_name(to, name);
 
-		if (!find_number(to, row->number))
+		if (!listing_find_number(to, row->number))
 			shelf_retire(a->shelf, row->number);
 		if (!now || now->number != row->number)
 			fn(arg, VIEW_ROOT, name);
 	}
 }
 
-static bool same_rows(const struct listing *x, const struct listing *y)
-{
-	if (x->count != y->count)
-		return false;
-	for (size_t i = 0; i < x->count; i++)
-		if (x->rows[i].number != y->rows[i].number ||
-		    strcmp(x->rows[i].name, y->rows[i].name) != 0)
-			return false;
-	return true;
-}
-
 static int relist(struct archives *a, view_changed_fn *fn, void *arg, struct err *e)
 {
 	CLEANUP(listing_unrefp) struct listing *old = NULL;
 	struct listing *new = NULL;
-	int rc = listing_new(a, &new, e);
+	int rc = list_archives(a, &new, e);
 
 	if (rc < 0)
 		return rc;
-	old = listing_ref(a);
-	if (same_rows(old, new)) {
+	old = current_listing(a);
+	if (listing_equal(old, new)) {
 		listing_unref(new);
 		return 0;
 	}
@@ -841,7 +635,7 @@ static int enter_subdir(struct archives *a, struct err *e)
 		first = next_component(&path);
 		if (first.len == 0)
 			return 0;
-		row = find_name(a->listing, first);
+		row = listing_find_name(a->listing, first);
 		if (!row)
 			return err_set_id(e, ENOENT, "Archive.DoesNotExist",
 					  "Archive %.*s does not exist", (int)first.len,
@@ -862,7 +656,7 @@ static int choose_root(struct archives *a, struct err *e)
 	else if (a->options.archive)
 		rc = root_named(a, a->options.archive, e);
 	else
-		rc = listing_new(a, &a->listing, e);
+		rc = list_archives(a, &a->listing, e);
 	if (rc == 0 && a->options.subdir)
 		rc = enter_subdir(a, e);
 	return rc;
