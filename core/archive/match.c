@@ -1,10 +1,7 @@
 /*
  * match.c - see match.h.
  *
- * Paths are sequences of characters as Python sees them: UTF-8 decoded, and a byte that is not
- * UTF-8 is a character of its own.  Globs (fm, sh) become short programs that are run on all
- * their states at once, so that no pattern is slow on any path; a prefix without wildcards
- * decides most paths before that.  Regular expressions are PCRE2's, compiled to machine code.
+ * Globs (fm, sh) are glob.c's; regular expressions are PCRE2's, compiled to machine code.
  *
  * pf patterns are looked up in a hash before all others, as Borg does, whatever their order.
  */
@@ -20,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/archive/chars.h"
+#include "core/archive/glob.h"
 #include "core/base/io.h"
 #include "core/base/table.h"
 #include "core/codec/checksum.h"
@@ -27,388 +26,7 @@
 enum {
 	FILE_MAX = 64 << 20, /* bytes of a file of patterns */
 	STACK_CHARS = 512,   /* longer paths are decoded on the heap */
-	STACK_WORDS = 8,     /* longer programs keep their states on the heap */
-	NOT_UTF8 = 0x10dc00, /* + byte: a private character, one for each such byte */
 };
-
-/* --- characters --- */
-
-/* Bytes of the UTF-8 character at p, 0 where there is none.  No surrogates, no overlong forms. */
-static size_t utf8_char(const uint8_t *p, size_t len, uint32_t *out)
-{
-	uint32_t c = p[0];
-	size_t n = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
-	static const uint32_t least[5] = { 0, 0, 0x80, 0x800, 0x10000 };
-
-	if (n == 0 || n > len)
-		return 0;
-	if (n > 1)
-		c &= 0x7fU >> n;
-	for (size_t i = 1; i < n; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (p[i] & 0x3f);
-	}
-	if (c < least[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
-		return 0;
-	*out = c;
-	return n;
-}
-
-static size_t next_char(const uint8_t *p, size_t len, uint32_t *out)
-{
-	size_t n;
-
-	if (p[0] < 0x80) {
-		*out = p[0];
-		return 1;
-	}
-	n = utf8_char(p, len, out);
-	if (n)
-		return n;
-	*out = NOT_UTF8 + p[0];
-	return 1;
-}
-
-/* out has room for one character a byte. */
-static size_t decode(struct bytes text, uint32_t *out)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < text.len; count++)
-		i += next_char(text.p + i, text.len - i, &out[count]);
-	return count;
-}
-
-static bool is_utf8(struct bytes text)
-{
-	for (size_t i = 0; i < text.len;) {
-		uint32_t c;
-		size_t n = text.p[i] < 0x80 ? 1 : utf8_char(text.p + i, text.len - i, &c);
-
-		if (n == 0)
-			return false;
-		i += n;
-	}
-	return true;
-}
-
-/* The same characters as valid UTF-8. */
-static int to_utf8(struct bytes text, struct buf *out)
-{
-	for (size_t i = 0; i < text.len;) {
-		uint32_t c;
-		size_t n = utf8_char(text.p + i, text.len - i, &c);
-		int rc;
-
-		if (n) {
-			rc = buf_append(out, text.p + i, n);
-		} else {
-			c = NOT_UTF8 + text.p[i];
-			uint8_t four[4] = { (uint8_t)(0xf0 | c >> 18),
-					    (uint8_t)(0x80 | (c >> 12 & 0x3f)),
-					    (uint8_t)(0x80 | (c >> 6 & 0x3f)),
-					    (uint8_t)(0x80 | (c & 0x3f)) };
-			rc = buf_append(out, four, sizeof(four));
-			n = 1;
-		}
-		if (rc < 0)
-			return rc;
-		i += n;
-	}
-	return 0;
-}
-
-/* --- globs --- */
-
-enum op {
-	OP_CHAR,
-	OP_ANY,       /* any character */
-	OP_NAME_CHAR, /* any but '/' */
-	OP_SET,
-	OP_STAR,      /* any characters */
-	OP_NAME_STAR, /* any but '/' */
-	OP_DIRS,      /* any number of "name/": at a boundary ... */
-	OP_IN_DIR,    /* ... and inside a name; always behind OP_DIRS */
-};
-
-struct range {
-	uint32_t low, high;
-};
-
-struct step {
-	enum op op;
-	uint32_t c;
-	bool negated;
-	size_t range, range_count; /* of OP_SET, in glob.ranges */
-};
-
-/*
- * State i means: steps before i are done.  `rest` is the state from which anything that ends in
- * '/' (sh) or anything at all (fm) matches; where it is reached the answer is known.
- */
-struct glob {
-	struct step *steps;
-	struct range *ranges;
-	size_t count, range_count;
-	size_t prefix; /* leading steps that are plain characters */
-	size_t rest;   /* SIZE_MAX: none */
-};
-
-static void glob_fini(struct glob *g)
-{
-	free(g->steps);
-	free(g->ranges);
-}
-
-static void add_step(struct glob *g, enum op op, uint32_t c)
-{
-	g->steps[g->count++] = (struct step){ .op = op, .c = c };
-}
-
-/* The place of the ']' that closes the set whose '[' is before i; n where there is none. */
-static size_t set_end(const uint32_t *p, size_t i, size_t n)
-{
-	if (i < n && p[i] == '!')
-		i++;
-	if (i < n && p[i] == ']')
-		i++;
-	while (i < n && p[i] != ']')
-		i++;
-	return i;
-}
-
-/* The text between '[' and ']'.  An empty range matches nothing in fm, is an error in sh. */
-static int add_set(struct glob *g, const uint32_t *p, size_t n, enum match_style style)
-{
-	struct step *step = &g->steps[g->count++];
-	size_t i = 0;
-
-	*step = (struct step){ .op = OP_SET, .range = g->range_count };
-	if (n && p[0] == '!') {
-		step->negated = true;
-		i = 1;
-	}
-	while (i < n) {
-		struct range r = { p[i], p[i] };
-
-		i++;
-		if (i + 1 < n && p[i] == '-') {
-			r.high = p[i + 1];
-			i += 2;
-		}
-		if (r.low <= r.high)
-			g->ranges[g->range_count++] = r;
-		else if (style == MATCH_SH)
-			return -EINVAL;
-	}
-	step->range_count = g->range_count - step->range;
-	return 0;
-}
-
-static size_t add_star(struct glob *g, const uint32_t *p, size_t i, size_t n,
-		       enum match_style style)
-{
-	if (style == MATCH_FM) {
-		if (g->count == 0 || g->steps[g->count - 1].op != OP_STAR)
-			add_step(g, OP_STAR, 0);
-		return i + 1;
-	}
-	if (i + 2 < n && p[i + 1] == '*' && p[i + 2] == '/') {
-		add_step(g, OP_DIRS, 0);
-		add_step(g, OP_IN_DIR, 0);
-		return i + 3;
-	}
-	add_step(g, OP_NAME_STAR, 0);
-	return i + 1;
-}
-
-static int glob_steps(struct glob *g, const uint32_t *p, size_t n, enum match_style style)
-{
-	for (size_t i = 0; i < n;) {
-		size_t end;
-
-		switch (p[i]) {
-		case '*': i = add_star(g, p, i, n, style); break;
-		case '?':
-			add_step(g, style == MATCH_FM ? OP_ANY : OP_NAME_CHAR, 0);
-			i++;
-			break;
-		case '[':
-			end = set_end(p, i + 1, n);
-			if (end == n) {
-				add_step(g, OP_CHAR, '[');
-				i++;
-				break;
-			}
-			if (add_set(g, p + i + 1, end - i - 1, style) < 0)
-				return -EINVAL;
-			i = end + 1;
-			break;
-		default: add_step(g, OP_CHAR, p[i++]); break;
-		}
-	}
-	return 0;
-}
-
-static void glob_shortcuts(struct glob *g)
-{
-	size_t n = g->count;
-
-	while (g->prefix < n && g->steps[g->prefix].op == OP_CHAR)
-		g->prefix++;
-	g->rest = SIZE_MAX;
-	if (n >= 1 && g->steps[n - 1].op == OP_STAR)
-		g->rest = n - 1;
-}
-
-/* -EINVAL: not a pattern; -ENOMEM. */
-static int glob_init(struct glob *g, struct bytes text, enum match_style style)
-{
-	uint32_t *chars = malloc((text.len + 1) * sizeof(*chars));
-	size_t n;
-	int rc;
-
-	*g = (struct glob){ 0 };
-	g->steps = calloc(2 * text.len + 1, sizeof(*g->steps));
-	g->ranges = calloc(text.len + 1, sizeof(*g->ranges));
-	if (!chars || !g->steps || !g->ranges) {
-		free(chars);
-		return -ENOMEM;
-	}
-	n = decode(text, chars);
-	rc = glob_steps(g, chars, n, style);
-	free(chars);
-	glob_shortcuts(g);
-	return rc;
-}
-
-static bool in_set(const struct glob *g, const struct step *s, uint32_t c)
-{
-	for (size_t i = 0; i < s->range_count; i++)
-		if (c >= g->ranges[s->range + i].low && c <= g->ranges[s->range + i].high)
-			return !s->negated;
-	return s->negated;
-}
-
-static bool has(const uint64_t *set, size_t i)
-{
-	return set[i / 64] >> (i % 64) & 1;
-}
-
-/* State i, and those it leads to without a character. */
-static void enter(const struct glob *g, uint64_t *set, size_t i)
-{
-	for (;;) {
-		set[i / 64] |= (uint64_t)1 << (i % 64);
-		if (i == g->count)
-			return;
-		if (g->steps[i].op == OP_STAR || g->steps[i].op == OP_NAME_STAR)
-			i += 1;
-		else if (g->steps[i].op == OP_DIRS)
-			i += 2;
-		else
-			return;
-		if (has(set, i))
-			return;
-	}
-}
-
-static void advance(const struct glob *g, size_t i, uint32_t c, uint64_t *to)
-{
-	const struct step *s = &g->steps[i];
-
-	switch (s->op) {
-	case OP_CHAR:
-		if (c == s->c)
-			enter(g, to, i + 1);
-		break;
-	case OP_ANY: enter(g, to, i + 1); break;
-	case OP_NAME_CHAR:
-		if (c != '/')
-			enter(g, to, i + 1);
-		break;
-	case OP_SET:
-		if (in_set(g, s, c))
-			enter(g, to, i + 1);
-		break;
-	case OP_STAR: enter(g, to, i); break;
-	case OP_NAME_STAR:
-		if (c != '/')
-			enter(g, to, i);
-		break;
-	case OP_DIRS: enter(g, to, c == '/' ? i : i + 1); break;
-	case OP_IN_DIR: enter(g, to, c == '/' ? i - 1 : i); break;
-	}
-}
-
-static bool run_states(const struct glob *g, const uint32_t *p, size_t n, uint64_t *now,
-		       uint64_t *next, size_t words)
-{
-	memset(now, 0, words * sizeof(*now));
-	enter(g, now, g->prefix);
-	for (size_t k = g->prefix; k < n; k++) {
-		bool any = false;
-
-		if (g->rest != SIZE_MAX && has(now, g->rest))
-			return true;
-		memset(next, 0, words * sizeof(*next));
-		for (size_t w = 0; w < words; w++) {
-			for (uint64_t bits = now[w]; bits; bits &= bits - 1) {
-				size_t i = 64 * w + (size_t)__builtin_ctzll(bits);
-
-				if (i < g->count)
-					advance(g, i, p[k], next);
-				any = true;
-			}
-		}
-		if (!any)
-			return false;
-		memcpy(now, next, words * sizeof(*now));
-	}
-	return has(now, g->count);
-}
-
-/* Does all of the text match?  Out of memory counts as no. */
-static bool glob_match(const struct glob *g, const uint32_t *p, size_t n)
-{
-	uint64_t small[2 * STACK_WORDS], *states = small;
-	size_t words = g->count / 64 + 1;
-	bool matched;
-
-	if (n < g->prefix)
-		return false;
-	for (size_t i = 0; i < g->prefix; i++)
-		if (p[i] != g->steps[i].c)
-			return false;
-	if (words > STACK_WORDS) {
-		states = calloc(2 * words, sizeof(*states));
-		if (!states)
-			return false;
-	}
-	matched = run_states(g, p, n, states, states + words, words);
-	if (states != small)
-		free(states);
-	return matched;
-}
-
-bool match_glob(const char *glob, struct bytes name)
-{
-	struct glob g;
-	bool matched = false;
-
-	if (strncmp(glob, "sh:", 3) == 0)
-		glob += 3;
-	if (glob_init(&g, bytes_str(glob), MATCH_SH) == 0) {
-		uint32_t *chars = malloc((name.len + 1) * sizeof(*chars));
-
-		if (chars)
-			matched = glob_match(&g, chars, decode(name, chars));
-		free(chars);
-	}
-	glob_fini(&g);
-	return matched;
-}
 
 /* --- patterns --- */
 
@@ -600,7 +218,7 @@ static int prepare_regex(struct pattern *p, const char *text, struct err *e)
 	PCRE2_UCHAR why[128];
 	int code = 0;
 
-	if (to_utf8(bytes_str(text), &p->text) < 0)
+	if (chars_to_utf8(bytes_str(text), &p->text) < 0)
 		return err_nomem(e, "pattern");
 	python_escapes(&p->text);
 	p->code = pcre2_compile(p->text.p ? p->text.p : (const uint8_t *)"", p->text.len,
@@ -874,7 +492,7 @@ static bool subject_chars(struct subject *s)
 					     : malloc((s->path.len + 1) * sizeof(*s->chars));
 	if (!s->chars)
 		return false;
-	s->char_count = decode(s->path, s->chars);
+	s->char_count = chars_decode(s->path, s->chars);
 	s->chars[s->char_count++] = '/';
 	return true;
 }
@@ -884,8 +502,8 @@ static bool subject_utf8(struct subject *s)
 	if (s->has_valid)
 		return true;
 	s->valid = s->path;
-	if (!is_utf8(s->path)) {
-		if (to_utf8(s->path, &s->utf8) < 0)
+	if (!chars_are_utf8(s->path)) {
+		if (chars_to_utf8(s->path, &s->utf8) < 0)
 			return false;
 		s->valid = buf_bytes(&s->utf8);
 	}
