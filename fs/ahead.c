@@ -143,18 +143,16 @@ static void read_large(struct ahead *a, uint64_t node, const struct content *c, 
 	if (end <= f->next)
 		return;
 	f->next = end;
-	if (f->window == 0)
-		f->window = WINDOW_MIN;
-	else if (f->window < WINDOW_MAX && end > f->loaded)
-		f->window *= 2;
-	if (f->window > WINDOW_MAX)
-		f->window = WINDOW_MAX;
 	if (f->loaded < end)
 		f->loaded = end;
 	/* Not chunk by chunk as the reader goes on: those asked for together are hashed together. */
-	if (f->loaded < end + f->window / 2 && f->loaded < c->file.size)
-		f->loaded = load_range(a, c->fetch, c->volume->tree, &c->file, f->loaded,
-				       end + f->window);
+	if (f->loaded >= c->file.size || (f->window && f->loaded >= end + f->window / 2))
+		return;
+	f->window = f->window ? 2 * f->window : WINDOW_MIN;
+	if (f->window > WINDOW_MAX)
+		f->window = WINDOW_MAX;
+	f->loaded =
+		load_range(a, c->fetch, c->volume->tree, &c->file, f->loaded, end + f->window);
 }
 
 /* --- small files --- */
