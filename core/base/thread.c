@@ -33,7 +33,13 @@ static void check(int rc)
 
 void mutex_init(struct mutex *m)
 {
-	check(pthread_mutex_init(&m->m, NULL));
+	pthread_mutexattr_t attr;
+
+	/* Locking twice, or unlocking another's, is an error that check() sees, not a hang. */
+	check(pthread_mutexattr_init(&attr));
+	check(pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ERRORCHECK));
+	check(pthread_mutex_init(&m->m, &attr));
+	check(pthread_mutexattr_destroy(&attr));
 }
 
 void mutex_fini(struct mutex *m)
