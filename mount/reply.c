@@ -179,11 +179,15 @@ void reply_log_error(struct reply_log *l, const char *text)
 		log_error("borg.fuse", "%s", text);
 }
 
-/* What a program is told: errors that its calls are documented to have, else EIO. */
+/*
+ * What a program is told: errors that its calls are documented to have, else EIO.  ENOENT is not
+ * among them: here it means an object that the repository has not, while a name that is absent is
+ * an answer and no failure (run_lookup).  Told ENOENT, libc takes a folder for an empty one, and a
+ * program that mirrors would empty its copy.
+ */
 static int errno_for(int code)
 {
 	switch (code) {
-	case ENOENT:
 	case ENOTDIR:
 	case EISDIR:
 	case EINVAL:
