@@ -43,8 +43,9 @@ struct item_reader {
 	bool in_gap;       /* the chunk before was lost, which was counted */
 	uint64_t work_max; /* bytes that resynchronising may still look at */
 	struct buf data;
-	size_t at;   /* first byte of data not yet given out */
-	size_t want; /* do not try again with fewer bytes than these */
+	size_t at;    /* first byte of data not yet given out */
+	size_t want;  /* do not try again with fewer bytes than these, unless the stream ends */
+	size_t tried; /* how many there were at the last try */
 	struct arena arena;
 	size_t damage;
 	struct err first;
@@ -112,7 +113,7 @@ static void drop_data(struct item_reader *ir)
 {
 	ir->data.len = 0;
 	ir->at = 0;
-	ir->want = 0;
+	ir->want = ir->tried = 0;
 }
 
 static void begin_resync(struct item_reader *ir)
@@ -298,10 +299,10 @@ static int fill(struct item_reader *ir, struct err *e)
 		rc = read_chunk(ir, e);
 		if (rc < 0)
 			return rc;
-		if (rc == 0 && ir->data.len > ir->at && ir->want < ir->data.len - ir->at)
-			return 1;
+		/* At the end what has come since the last try is all there will be: less than
+		 * was waited for, and maybe enough. */
 		if (rc == 0)
-			return 0;
+			return ir->data.len - ir->at > ir->tried;
 	}
 }
 
@@ -327,10 +328,8 @@ static int need_more(struct item_reader *ir, struct err *e)
 		begin_resync(ir);
 		return rc;
 	}
-	if (ir->pulled == ir->archive->item_chunk_count)
-		ir->want = here; /* nothing will come */
-	else
-		ir->want = 2 * here - 1;
+	ir->tried = here;
+	ir->want = 2 * here - 1;
 	return 0;
 }
 
@@ -354,7 +353,7 @@ static int lose_value(struct item_reader *ir, const struct err *why, struct err 
 		return m.truncated ? need_more(ir, e) : lose_data(ir, e);
 	err_wrap(&wrapped, -wrapped.code, "item stream");
 	ir->at = (size_t)(m.p - ir->data.p);
-	ir->want = 0;
+	ir->want = ir->tried = 0;
 	return note_damage(ir, &wrapped, e);
 }
 
@@ -374,7 +373,7 @@ int item_reader_next(struct item_reader *ir, struct item *out, struct err *e)
 		rc = item_parse(&m, &ir->arena, out, &why);
 		if (rc == 1) {
 			ir->at = (size_t)(m.p - ir->data.p);
-			ir->want = 0;
+			ir->want = ir->tried = 0;
 			return 1;
 		}
 		if (rc == -ENOMEM) {
@@ -420,7 +419,7 @@ int item_reader_next_batch(struct item_reader *ir, struct bytes *records, size_t
 		*records = whole_maps(ir, count, &m);
 		if (*count) {
 			ir->at += records->len;
-			ir->want = 0;
+			ir->want = ir->tried = 0;
 			return 1;
 		}
 		err_set(&why, EBADMSG, "item: not a valid record");

@@ -174,3 +174,15 @@ assert "progress_percent" in kinds and "log_message" in kinds, kinds'
 		[[ $status == 0 && $output == *usage* ]]
 	done
 }
+
+@test "an item that is larger than a chunk of the item stream" {
+	mkdir long
+	make_repo b12 none "$T/long.repo"
+	for n in 1500000 2000000 3000000; do
+		seq 1 "$n" >long/last
+		(cd long && b12 create --chunker-params buzhash,10,16,13,1023 "$T/long.repo::$n" last)
+		same list "$T/long.repo::$n"
+	done
+	"$ALCOVE" mount "$T/long.repo" "$MNT"
+	cmp long/last "$MNT/3000000/last"
+}
