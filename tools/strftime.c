@@ -36,10 +36,11 @@ static double round_even(double value)
 	return (double)whole;
 }
 
-/* Python sees a float of seconds and rounds it to microseconds, half to even. */
+/* Python sees a float of seconds (the integer made a float, then divided: rounded twice) and
+ * rounds it to microseconds, half to even. */
 static void split(int64_t ns, bool utc, struct moment *m)
 {
-	double whole, part = modf((double)((long double)ns / 1e9L), &whole);
+	double whole, part = modf((double)ns / 1e9, &whole);
 	double micros = round_even(part * 1e6);
 	time_t seconds;
 

@@ -4,6 +4,7 @@
 #include "tests/support/tap.h"
 
 #include "tools/json_out.h"
+#include "tools/strftime.h"
 #include "tools/text.h"
 
 static void sizes(void **state)
@@ -162,12 +163,39 @@ static void json_shape(void **state)
 	buf_fini(&j.out);
 }
 
+/* The expected texts are datetime.fromtimestamp(ns / 1e9)'s, where rounding twice shows. */
+static void times_as_python_rounds_them(void **state)
+{
+	static const struct {
+		int64_t ns;
+		const char *want;
+	} times[] = {
+		{ INT64_C(1521955745781890459), "2018-03-25T05:29:05.781891" },
+		{ INT64_C(1523189988214193478), "2018-04-08T12:19:48.214193" },
+		{ INT64_C(1763985729149403470), "2025-11-24T12:02:09.149403" },
+	};
+
+	(void)state;
+	setenv("TZ", "UTC", 1);
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+		struct buf text = BUF_INIT;
+
+		assert_int_equal(time_iso(times[i].ns, &text), 0);
+		assert_true(bytes_is(buf_bytes(&text), times[i].want));
+		buf_fini(&text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(sizes),      cmocka_unit_test(modes),
-		cmocka_unit_test(durations),  cmocka_unit_test(shell_words),
-		cmocka_unit_test(json_texts), cmocka_unit_test(json_floats),
+		cmocka_unit_test(times_as_python_rounds_them),
+		cmocka_unit_test(sizes),
+		cmocka_unit_test(modes),
+		cmocka_unit_test(durations),
+		cmocka_unit_test(shell_words),
+		cmocka_unit_test(json_texts),
+		cmocka_unit_test(json_floats),
 		cmocka_unit_test(json_shape),
 	};
 
