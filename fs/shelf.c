@@ -19,6 +19,7 @@
 #include "core/base/thread.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -438,6 +439,8 @@ int shelf_take_wait(struct shelf *s, uint32_t number, struct volume **out, struc
 			while (!w.called)
 				cond_wait(&w.done, &w.lock);
 			mutex_unlock(&w.lock);
+		} else {
+			sched_yield(); /* open meanwhile, or no memory to wait with: look again */
 		}
 		cond_fini(&w.done);
 		mutex_fini(&w.lock);
