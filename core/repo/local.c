@@ -38,7 +38,7 @@ enum {
 	RUN_BYTES = 512 * 1024,     /* from its first entry to its last */
 	LONE_READ = 16 * 1024,      /* first read of an object whose size is not known */
 	BUFFERS_IDLE = 8,           /* sets of buffers kept between calls ... */
-	BUFFERS_BYTES = 8 << 20,    /* ... and their bytes in all */
+	BUFFERS_BYTES = 6 << 20,    /* ... and their bytes in all */
 	SETTLED_NS = 100 * 1000000, /* a folder's time is coarse: believe it after this long */
 };
 

@@ -21,9 +21,9 @@
 #include "core/store/loader.h"
 
 enum {
-	CACHE_DEFAULT = 26 * 1024 * 1024, /* with SPARE 32 MiB of plaintext in all */
+	CACHE_DEFAULT = 16 * 1024 * 1024, /* with SPARE 20 MiB of plaintext in all */
 	LOADING_MAX = 12 * 1024 * 1024,   /* of plaintext readahead may add to */
-	SPARE = 6 * 1024 * 1024,
+	SPARE = 4 * 1024 * 1024,
 	QUEUE_MAX = 512,         /* hints */
 	SMALL = 128 * 1024,      /* plaintext bytes up to which objects are read in runs */
 	RUN_BYTES = 1024 * 1024, /* of plaintext in a run */
