@@ -634,6 +634,9 @@ int command_main(const struct command *const *commands, int argc, char **argv)
 	int rc;
 
 	signal(SIGPIPE, SIG_IGN);
+	/* Borg answers these with a line about its progress; they must not end a restore. */
+	signal(SIGUSR1, SIG_IGN);
+	signal(SIGUSR2, SIG_IGN);
 	if (secret_setup() < 0) {
 		fprintf(stderr, "cannot set up guarded memory\n");
 		return RC_ERROR;
