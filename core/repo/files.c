@@ -13,6 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
+static const uint32_t SEGMENT_MAX =
+	0xfffffbff; /* the values above mean something else in an index */
+
 /* A decimal number of 32 bits and nothing else, spelled as it is when a name is made of it. */
 static bool parse_number(const char *s, uint32_t *out)
 {
@@ -80,6 +83,19 @@ void segment_list_fini(struct segment_list *l)
 	*l = (struct segment_list){ 0 };
 }
 
+/* Of what was listed from out->numbers[first] on, only segments that belong into the folder, whose
+ * numbers are none of those with a meaning of their own. */
+static void drop_strays(struct segment_list *out, size_t first, uint32_t dir,
+			uint32_t segments_per_dir)
+{
+	size_t kept = first;
+
+	for (size_t i = first; i < out->count; i++)
+		if (out->numbers[i] / segments_per_dir == dir && out->numbers[i] <= SEGMENT_MAX)
+			out->numbers[kept++] = out->numbers[i];
+	out->count = kept;
+}
+
 int files_segments(int dirfd, uint32_t segments_per_dir, uint32_t from,
 		   struct segment_list *out, struct err *e)
 {
@@ -87,13 +103,19 @@ int files_segments(int dirfd, uint32_t segments_per_dir, uint32_t from,
 	int rc = numbers_in(dirfd, "data", from / segments_per_dir, &dirs);
 
 	*out = (struct segment_list){ 0 };
+	/* In this order, a segment that is removed meanwhile has its copies in what is still to be
+	 * listed, or in the folder that is being listed. */
+	if (dirs.count)
+		qsort(dirs.numbers, dirs.count, sizeof(dirs.numbers[0]), compare);
 	for (size_t i = 0; rc == 0 && i < dirs.count; i++) {
+		size_t before = out->count;
 		char path[32];
 
 		snprintf(path, sizeof(path), "data/%u", dirs.numbers[i]);
 		rc = numbers_in(dirfd, path, from, out);
 		if (rc == -ENOENT || rc == -ENOTDIR)
 			rc = 0; /* emptied and removed meanwhile, or a stray file */
+		drop_strays(out, before, dirs.numbers[i], segments_per_dir);
 	}
 	segment_list_fini(&dirs);
 	if (rc < 0) {

@@ -35,6 +35,7 @@ struct index {
 	size_t len;
 	uint32_t entries, buckets;
 	int fd;
+	struct index_version version;
 	char *name; /* the file's base name, which its digest covers */
 };
 
@@ -61,6 +62,7 @@ static int map_file(struct index *x, int fd, struct err *e)
 
 	if (fstat(fd, &st) < 0)
 		return err_set(e, errno, "%s: %s", x->name, strerror(errno));
+	x->version = (struct index_version){ st.st_ino, st.st_size, st.st_mtim };
 	if (st.st_size < HEADER)
 		return err_set(e, EBADMSG, "%s: shorter than its header", x->name);
 	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
@@ -117,6 +119,18 @@ void index_close(struct index *x)
 	close(x->fd);
 	free(x->name);
 	free(x);
+}
+
+struct index_version index_version(const struct index *x)
+{
+	return x->version;
+}
+
+bool index_version_equal(const struct index_version *a, const struct index_version *b)
+{
+	return a->inode == b->inode && a->size == b->size &&
+	       a->written.tv_sec == b->written.tv_sec &&
+	       a->written.tv_nsec == b->written.tv_nsec;
 }
 
 uint64_t index_count(const struct index *x)

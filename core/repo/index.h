@@ -20,6 +20,9 @@
 #include "core/base/err.h"
 #include "core/base/id.h"
 
+#include <sys/types.h>
+#include <time.h>
+
 struct index;
 
 struct place {
@@ -32,6 +35,15 @@ struct place {
 int index_open(struct index **out, int fd, const char *name, struct err *e);
 void index_close(struct index *x);
 DEFINE_CLEANUP(struct index *, index_close);
+
+/* Tells one index file from another of the same name. */
+struct index_version {
+	ino_t inode;
+	off_t size;
+	struct timespec written;
+};
+struct index_version index_version(const struct index *x);
+bool index_version_equal(const struct index_version *a, const struct index_version *b);
 
 uint64_t index_count(const struct index *x);
 bool index_find(const struct index *x, const struct chunk_id *id, struct place *out);

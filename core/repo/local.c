@@ -5,7 +5,8 @@
  * 1. Nothing in the repository's folder is created, changed, locked or removed.
  * 2. A snapshot is swapped whole, under `lock`; who took a reference keeps reading by it.
  * 3. What is delivered has a good checksum and the id that was asked for.
- * 4. A failure at a place is believed only when a fresh descriptor and a fresh snapshot fail too;
+ * 4. A failure at a place is believed only when a fresh descriptor and a fresh snapshot fail there
+ *    too;
  *    before an object is called missing or damaged for the index's sake, the index has been
  *    compared with its digest and, where it is bad, rebuilt from the log.
  *
@@ -37,10 +38,14 @@ enum {
 	RUN_MAX = 256,              /* objects read by one merged read */
 	RUN_BYTES = 512 * 1024,     /* from its first entry to its last */
 	LONE_READ = 16 * 1024,      /* first read of an object whose size is not known */
+	CHASE_MAX = 50,             /* places tried for an object that is moved on and on */
+	INDEXES_MAX = 4,            /* indexes verified for one object */
 	BUFFERS_IDLE = 8,           /* sets of buffers kept between calls ... */
 	BUFFERS_BYTES = 6 << 20,    /* ... and their bytes in all */
 	SETTLED_NS = 100 * 1000000, /* a folder's time is coarse: believe it after this long */
 };
+
+static const struct place nowhere = { UINT32_MAX, 0 };
 
 struct open_segment {
 	struct segment *segment; /* NULL: a free slot */
@@ -76,9 +81,8 @@ struct local {
 
 	struct mutex
 		follow_lock; /* one at a time makes a snapshot; taken before `lock`; guards: */
-	bool index_checked;  /* whether ... */
-	bool index_bad;      /* ... and what for: ... */
-	uint32_t index_number; /* ... this index */
+	enum { INDEX_UNCHECKED, INDEX_GOOD, INDEX_BAD } verdict; /* on ... */
+	struct index_version judged;                             /* ... this index */
 };
 
 static struct local *local_of(struct repo *r)
@@ -183,23 +187,19 @@ static bool settled(const struct files_mark *m)
 	       older_than(&m->newest, &now);
 }
 
-/* The index found bad stays bad until there is another. */
-static bool known_bad(const struct local *l)
-{
-	uint32_t newest;
-
-	return l->index_checked && l->index_bad &&
-	       files_newest_index(l->home.dirfd, &newest, NULL) == 1 &&
-	       newest == l->index_number;
-}
-
-static int follow_locked(struct local *l, struct err *e)
+/* The index found bad stays bad until there is another.  distrust_kept: so is what stands on the
+ * log alone.  Returns whether another transaction is shown. */
+static int follow_locked(struct local *l, bool distrust_kept, struct err *e)
 {
 	CLEANUP(snapshot_closep) struct snapshot *before = current_snapshot(l);
+	struct snapshot_distrust distrust = {
+		.index = l->verdict == INDEX_BAD ? &l->judged : NULL,
+		.kept = distrust_kept,
+	};
 	struct files_mark mark;
 	struct snapshot *v;
 	bool settled_mark = files_mark(l->home.dirfd, &mark) == 0 && settled(&mark);
-	int rc = snapshot_make(&v, &l->home, before, known_bad(l), e), moved;
+	int rc = snapshot_make(&v, &l->home, before, &distrust, e), moved;
 
 	if (rc < 0)
 		return err_wrap(e, rc, "%s", l->repo.path);
@@ -218,7 +218,7 @@ static int follow(struct local *l, struct err *e)
 	int rc;
 
 	mutex_lock(&l->follow_lock);
-	rc = follow_locked(l, e);
+	rc = follow_locked(l, false, e);
 	mutex_unlock(&l->follow_lock);
 	return rc;
 }
@@ -246,31 +246,47 @@ static uint64_t local_transaction(struct repo *r)
 	return snapshot_transaction(v);
 }
 
-static int check_index_locked(struct local *l, struct err *e)
+static bool judged(const struct local *l, const struct index_version *version)
 {
-	CLEANUP(snapshot_closep) struct snapshot *v = current_snapshot(l);
-	uint32_t number;
-	int rc;
-
-	if (!snapshot_index(v, &number) || (l->index_checked && l->index_number == number))
-		return 0;
-	l->index_bad = snapshot_verify_index(v, &l->home, NULL) != 1;
-	l->index_number = number;
-	l->index_checked = true;
-	rc = l->index_bad ? follow_locked(l, e) : 0;
-	return rc < 0 ? rc : 0;
+	return l->verdict != INDEX_UNCHECKED && index_version_equal(version, &l->judged);
 }
 
-/* Once for each index: one that does not have its digest is replaced by the log.  Whoever comes
- * meanwhile waits, and then sees the new snapshot. */
-static int check_index(struct local *l, struct err *e)
+static int check_index_locked(struct local *l, bool misled, struct err *e)
 {
+	CLEANUP(snapshot_closep) struct snapshot *v = current_snapshot(l);
+	struct index_version version;
+	int rc;
+
+	if (misled && snapshot_kept(v)) {
+		rc = follow_locked(l, true, e);
+		return rc < 0 ? rc : 1;
+	}
+	if (!snapshot_index(v, &version) || judged(l, &version))
+		return 0;
+	l->verdict = snapshot_verify_index(v, &l->home, NULL) == 1 ? INDEX_GOOD : INDEX_BAD;
+	l->judged = version;
+	if (l->verdict == INDEX_GOOD)
+		return 0;
+	rc = follow_locked(l, false, e);
+	return rc < 0 ? rc : 1;
+}
+
+/*
+ * Once for each index: one that does not have its digest is replaced by the log; where it misled
+ * a reader, what was kept of an earlier replay is replaced by a new one.  Whoever comes meanwhile
+ * waits.  1 there is another snapshot than the one in doubt; 0 that one stands; -errno.
+ */
+static int check_index(struct local *l, const struct snapshot *doubted, bool misled,
+		       struct err *e)
+{
+	CLEANUP(snapshot_closep) struct snapshot *v = NULL;
 	int rc;
 
 	mutex_lock(&l->follow_lock);
-	rc = check_index_locked(l, e);
+	rc = check_index_locked(l, misled, e);
 	mutex_unlock(&l->follow_lock);
-	return rc;
+	v = current_snapshot(l);
+	return rc < 0 ? rc : v != doubted;
 }
 
 /* --- reading --- */
@@ -310,37 +326,62 @@ static int read_place(struct local *l, struct place at, const struct chunk_id *i
 	return 0;
 }
 
-static int read_by_snapshot(struct local *l, const struct chunk_id *id, struct buf *scratch,
-			    struct bytes *payload, struct place *at, struct err *e)
+static int read_by(struct local *l, const struct snapshot *v, const struct chunk_id *id,
+		   struct buf *scratch, struct bytes *payload, struct place *at, struct err *e)
 {
-	CLEANUP(snapshot_closep) struct snapshot *v = current_snapshot(l);
-
-	at->segment = UINT32_MAX;
-	if (!snapshot_find(v, id, at))
+	*at = nowhere;
+	if (!snapshot_find(v, id, at)) {
+		*at = nowhere;
 		return not_found(l, id, e);
+	}
 	return read_place(l, *at, id, scratch, payload, e);
 }
 
-/* What failed once is tried again on fresh descriptors, a fresh snapshot, and at last a verified
- * index. */
-static int read_again(struct local *l, const struct chunk_id *id, struct place failed,
-		      struct buf *scratch, struct bytes *payload, struct err *e)
+static bool same_place(struct place a, struct place b)
 {
-	struct place at;
+	return a.segment == b.segment && a.off == b.off;
+}
+
+/*
+ * After a failure at *at: by fresh descriptors and fresh snapshots, until it succeeds or fails
+ * once more at the place where it failed before.  While somebody compacts, each new place may be
+ * gone before it is read.  *by is the last snapshot, *at the place that it named.
+ */
+static int chase(struct local *l, const struct chunk_id *id, struct buf *scratch,
+		 struct bytes *payload, struct place *at, struct snapshot **by, struct err *e)
+{
+	unsigned left = CHASE_MAX;
+	struct place failed;
 	int rc;
 
-	drop_segment(l, failed.segment);
-	rc = follow(l, e);
-	if (rc < 0)
-		return rc;
-	rc = read_by_snapshot(l, id, scratch, payload, &at, e);
-	if (rc == 0)
-		return 0;
-	drop_segment(l, at.segment);
-	rc = check_index(l, e);
-	if (rc < 0)
-		return rc;
-	rc = read_by_snapshot(l, id, scratch, payload, &at, e);
+	do {
+		failed = *at;
+		*at = nowhere;
+		drop_segment(l, failed.segment);
+		rc = follow(l, e);
+		if (rc < 0)
+			return rc;
+		snapshot_close(*by);
+		*by = current_snapshot(l);
+		rc = read_by(l, *by, id, scratch, payload, at, e);
+	} while (rc < 0 && !same_place(failed, *at) && --left > 0);
+	return rc;
+}
+
+/* What failed at `at` is tried again as chase() does, and at last by a verified index. */
+static int read_again(struct local *l, const struct chunk_id *id, struct place at,
+		      struct buf *scratch, struct bytes *payload, struct err *e)
+{
+	CLEANUP(snapshot_closep) struct snapshot *by = current_snapshot(l);
+	unsigned left = INDEXES_MAX;
+	int rc, replaced;
+
+	do {
+		rc = chase(l, id, scratch, payload, &at, &by, e);
+		replaced = rc < 0 ? check_index(l, by, true, e) : 0;
+		if (replaced < 0)
+			return replaced;
+	} while (replaced && --left > 0);
 	if (rc == -ENOENT && at.segment != UINT32_MAX) /* the file is gone, the entry is not */
 		return err_set(e, EBADMSG, "segment %u is missing", at.segment);
 	return rc;
@@ -349,8 +390,9 @@ static int read_again(struct local *l, const struct chunk_id *id, struct place f
 static int read_one(struct local *l, const struct chunk_id *id, struct buf *scratch,
 		    struct bytes *payload, struct err *e)
 {
+	CLEANUP(snapshot_closep) struct snapshot *v = current_snapshot(l);
 	struct place at;
-	int rc = read_by_snapshot(l, id, scratch, payload, &at, e);
+	int rc = read_by(l, v, id, scratch, payload, &at, e);
 
 	return rc == 0 ? 0 : read_again(l, id, at, scratch, payload, e);
 }
@@ -361,12 +403,13 @@ static int local_get_fresh(struct repo *r, const struct chunk_id *id, struct buf
 	struct local *l = local_of(r);
 	CLEANUP(buf_fini) struct buf scratch = BUF_INIT;
 	CLEANUP(snapshot_closep) struct snapshot *v = current_snapshot(l);
-	struct place at = { UINT32_MAX, 0 };
+	struct place at = nowhere;
 	struct bytes payload;
 	int rc;
 
-	snapshot_find(v, id, &at);
-	rc = read_again(l, id, at, &scratch, &payload, e);
+	if (snapshot_find(v, id, &at))
+		drop_segment(l, at.segment);
+	rc = read_again(l, id, nowhere, &scratch, &payload, e);
 	if (rc < 0)
 		return rc;
 	out->len = 0;
@@ -381,7 +424,7 @@ static void find_run(const struct snapshot *v, const struct chunk_id *ids, size_
 		struct place at, first = run->at[0];
 
 		if (!snapshot_find(v, &ids[run->count], &at))
-			at = (struct place){ UINT32_MAX, 0 };
+			at = nowhere;
 		if (run->count > 0 &&
 		    (at.segment != first.segment || at.off <= run->at[run->count - 1].off ||
 		     at.off - first.off > RUN_BYTES))
@@ -524,11 +567,16 @@ static int local_has(struct repo *r, const struct chunk_id *id, struct err *e)
 static int local_scan(struct repo *r, repo_each *fn, void *arg, struct err *e)
 {
 	CLEANUP(snapshot_closep) struct snapshot *v = NULL;
-	int rc = check_index(local_of(r), e);
+	unsigned left = INDEXES_MAX;
+	int rc;
 
-	if (rc < 0)
-		return rc;
-	v = current_snapshot(local_of(r));
+	do {
+		snapshot_close(v);
+		v = current_snapshot(local_of(r));
+		rc = check_index(local_of(r), v, false, e);
+		if (rc < 0)
+			return rc;
+	} while (rc > 0 && --left > 0);
 	return snapshot_scan(v, fn, arg);
 }
 
@@ -672,7 +720,8 @@ static int refuse_attic(struct local *l, struct err *e)
 
 static int first_snapshot(struct local *l, struct err *e)
 {
-	int rc = snapshot_make(&l->snapshot, &l->home, NULL, false, e);
+	int rc = snapshot_make(&l->snapshot, &l->home, NULL, &(struct snapshot_distrust){ 0 },
+			       e);
 
 	/* Only where opening fails is it worth listing everything to tell an attic one. */
 	if (rc < 0 && refuse_attic(l, e) == -ENOTSUP)

@@ -25,21 +25,30 @@ struct snapshot_home {
 	const char *cache_dir; /* for a rebuilt index; NULL: kept in memory */
 };
 
+/* What has been found wrong. */
+struct snapshot_distrust {
+	const struct index_version *index; /* this index of the repository's; NULL: none */
+	bool kept; /* what is in the cache folder, and `before` where it is of the log alone */
+};
+
 /*
  * The snapshot of the repository as it is now.  `before` (may be NULL) is built upon where it still
- * fits.  distrust_index: replay the whole log instead, unless `before` is just that.
+ * fits.
  * Errors: -EBADMSG with Repository.CheckNeeded where no transaction is committed; errno.
  */
 int snapshot_make(struct snapshot **out, const struct snapshot_home *home,
-		  struct snapshot *before, bool distrust_index, struct err *e);
+		  struct snapshot *before, const struct snapshot_distrust *distrust,
+		  struct err *e);
 struct snapshot *snapshot_ref(struct snapshot *v);
 void snapshot_close(struct snapshot *v); /* drops a reference; does nothing for NULL */
 DEFINE_CLEANUP(struct snapshot *, snapshot_close);
 
 bool snapshot_find(const struct snapshot *v, const struct chunk_id *id, struct place *out);
 uint64_t snapshot_transaction(const struct snapshot *v);
-/* Does it stand on one of the repository's own index files?  Its number, then. */
-bool snapshot_index(const struct snapshot *v, uint32_t *number);
+/* Does it stand on one of the repository's own index files?  Which, then. */
+bool snapshot_index(const struct snapshot *v, struct index_version *version);
+/* Does it stand on an index of the cache folder's that was there already? */
+bool snapshot_kept(const struct snapshot *v);
 
 /* Is the index that this snapshot stands on undamaged?  1 yes (or made by us), 0 no, -ENOTSUP there
  * is no digest to tell.  Reads it all. */

@@ -461,6 +461,9 @@ static const struct log_row {
 	{ "another COMMIT", "cp data/0/9 data/0/12", 12, 0 },
 	{ "stray names", "touch data/0/x data/y data/0/12.tmp data/7; mkdir data/9 data/0/13",
 	  9, 0 },
+	{ "a segment in another's folder", "mkdir data/1; cp data/0/9 data/1/12", 9, 0 },
+	{ "a segment number that an index cannot name",
+	  "mkdir data/4294967; cp data/0/9 data/4294967/4294967295", 9, 0 },
 	{ "the last COMMIT flipped", "printf x | dd of=data/0/9 bs=1 seek=9 conv=notrunc", 5,
 	  2 },
 	{ "the last COMMIT cut", "truncate -s -1 data/0/9", 5, 2 },
@@ -686,6 +689,33 @@ static void a_damaged_kept_index_is_thrown_away(void **state)
 	sandbox_fini(&s);
 }
 
+/* The log is another one with the same transaction: a copy put in its place, or a repair. */
+static void a_kept_index_that_misleads_is_made_anew(void **state)
+{
+	struct sandbox s;
+	struct ids want;
+
+	(void)state;
+	known_ids("comp-none", &want);
+	sandbox_init(&s, "comp-none");
+	shell(s.golden->repo, "rm index.9");
+	assert_int_equal(sandbox_open(&s, true, NULL), 0);
+	repo_close(s.repo);
+	s.repo = NULL;
+	free(s.before);
+	shell(s.golden->repo, "{ head -c 8 data/0/2; tail -c +9 data/0/3 | head -c 41; "
+			      "tail -c +9 data/0/2; } >x && mv x data/0/2");
+	assert_int_equal(sandbox_open(&s, true, NULL), 0);
+	assert_int_equal(read_all(s.repo, want).bad, 0);
+	repo_close(s.repo);
+	s.repo = NULL;
+	free(s.before);
+	assert_int_equal(sandbox_open(&s, true, NULL), 0);
+	all_of_it_is_read(&s);
+	free(want.p);
+	sandbox_fini(&s);
+}
+
 /* --- others change the repository --- */
 
 static void borg(const struct golden *g, const char *arguments)
@@ -880,6 +910,7 @@ int main(void)
 		cmocka_unit_test(an_unreadable_log_is_not_an_older_one),
 		cmocka_unit_test(kept_indexes_do_not_pile_up),
 		cmocka_unit_test(a_damaged_kept_index_is_thrown_away),
+		cmocka_unit_test(a_kept_index_that_misleads_is_made_anew),
 		cmocka_unit_test(every_commit_is_followed),
 		cmocka_unit_test(a_stale_view_heals_itself),
 		cmocka_unit_test(reading_goes_on_while_borg_writes),
