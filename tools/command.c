@@ -382,6 +382,7 @@ static void show_rc(const struct run *run, int rc)
 struct leaving { /* what the signal thread knows */
 	const struct run *run;
 	sigset_t signals;
+	pthread_t thread;
 };
 
 static void *wait_for_signal(void *arg)
@@ -391,6 +392,7 @@ static void *wait_for_signal(void *arg)
 
 	while (sigwait(&leaving->signals, &signal_number) != 0)
 		continue;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL); /* what is begun is said whole */
 	terminal_restore();
 	if (signal_number == SIGINT)
 		log_message(LOG_LEVEL_ERROR, "root", NULL, "Keyboard interrupt");
@@ -405,18 +407,20 @@ static void *wait_for_signal(void *arg)
 static int watch_signals(struct leaving *leaving, const struct run *run, struct err *e)
 {
 	static const int watched[] = { SIGINT, SIGTERM, SIGHUP };
-	pthread_t thread;
-	int rc;
 
 	leaving->run = run;
 	sigemptyset(&leaving->signals);
 	for (size_t i = 0; i < sizeof(watched) / sizeof(watched[0]); i++)
 		sigaddset(&leaving->signals, watched[i]);
 	pthread_sigmask(SIG_BLOCK, &leaving->signals, NULL);
-	rc = thread_start(&thread, wait_for_signal, leaving, "signals", e);
-	if (rc == 0)
-		pthread_detach(thread);
-	return rc;
+	return thread_start(&leaving->thread, wait_for_signal, leaving, "signals", e);
+}
+
+/* The thread reads what lives as long as the command: it has to be gone before that is. */
+static void watch_no_more(struct leaving *leaving)
+{
+	pthread_cancel(leaving->thread);
+	thread_join(leaving->thread);
 }
 
 static int report(const struct run *run, int rc, const struct err *e)
@@ -470,18 +474,12 @@ static void set_up_logging(const struct run *run)
 static int execute(struct run *run, void *args, struct err *e)
 {
 	const struct command *c = run->command;
-	struct leaving leaving;
 	int rc;
 
 	if (run->common.bypass_lock && !(c->flags & COMMAND_BYPASS_LOCK))
 		return err_set_id(e, EINVAL, "Error",
 				  "Error: Not allowed to bypass locking mechanism for chosen "
 				  "command");
-	if (!(c->flags & COMMAND_OWN_SIGNALS)) {
-		rc = watch_signals(&leaving, run, e);
-		if (rc < 0)
-			return rc;
-	}
 	if (run->common.show_version)
 		log_info("borg.output.show-version", "borgbackup version %s", BORG_VERSION);
 	if (getenv("BORG_LOGGING_CONF"))
@@ -496,6 +494,21 @@ static int execute(struct run *run, void *args, struct err *e)
 	return rc;
 }
 
+static int execute_watched(struct run *run, void *args, struct err *e)
+{
+	struct leaving leaving;
+	int rc;
+
+	if (run->command->flags & COMMAND_OWN_SIGNALS)
+		return execute(run, args, e);
+	rc = watch_signals(&leaving, run, e);
+	if (rc < 0)
+		return rc;
+	rc = execute(run, args, e);
+	watch_no_more(&leaving);
+	return rc;
+}
+
 static int run_command(struct run *run, void *args)
 {
 	struct err e = ERR_INIT;
@@ -503,7 +516,7 @@ static int run_command(struct run *run, void *args)
 
 	umask((mode_t)run->common.umask);
 	set_up_logging(run);
-	rc = report(run, execute(run, args, &e), &e);
+	rc = report(run, execute_watched(run, args, &e), &e);
 	show_rc(run, rc);
 	return rc;
 }
