@@ -3,36 +3,37 @@
 #include "core/repo/index.h"
 
 #include "core/base/io.h"
-#include "core/codec/checksum.h"
+#include "core/repo/integrity.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum {
-	HEADER = 18,
-	BUCKET = CHUNK_ID_SIZE + 8, /* id, segment, offset */
-	VALUE = 8,
+	HEADER = INDEX_HEADER,
+	BUCKET = INDEX_BUCKET,
+	VALUE = BUCKET - CHUNK_ID_SIZE,
 };
 
-static const uint32_t EMPTY = 0xffffffff, DELETED = 0xfffffffe;
+static const uint32_t EMPTY = INDEX_EMPTY, DELETED = INDEX_DELETED;
 
 /*
- * A look-up in the map faults the pages around its bucket in, 64 KiB of them, and they stay: the
- * process would come to hold the whole of a large index.  So the buckets of a large one are read
- * from the page cache instead, a few at a time: measured, that is faster than the fault.
+ * A small index is read into memory.  A look-up in a large one reads a few buckets from the page
+ * cache, which was measured to be faster than the fault that a map would take there, and holds no
+ * memory.  Nothing is mapped: a file that somebody truncates must not kill us.
  */
-enum { SMALL_INDEX = 8 << 20 /* bytes that may stay mapped */, PROBE = 16 /* buckets */ };
+enum {
+	SMALL_INDEX = 8 << 20,                       /* bytes */
+	PROBE = 16,                                  /* buckets */
+	WINDOW = INDEX_WINDOW / (CHUNK_ID_SIZE + 8), /* buckets read at once by a walk */
+};
 
 struct index {
-	const uint8_t *map;
-	size_t len;
+	uint8_t *table; /* the buckets of a small index, else NULL */
+	size_t len;     /* of the file */
+	uint8_t header[HEADER];
 	uint32_t entries, buckets;
 	int fd;
 	struct index_version version;
@@ -41,12 +42,12 @@ struct index {
 
 static int check_header(const struct index *x, struct err *e)
 {
-	int32_t entries = (int32_t)get_le32(x->map + 8),
-		buckets = (int32_t)get_le32(x->map + 12);
+	int32_t entries = (int32_t)get_le32(x->header + 8),
+		buckets = (int32_t)get_le32(x->header + 12);
 
-	if (memcmp(x->map, "BORG_IDX", 8) != 0)
+	if (memcmp(x->header, "BORG_IDX", 8) != 0)
 		return err_set(e, EBADMSG, "%s: no index magic", x->name);
-	if (x->map[16] != CHUNK_ID_SIZE || x->map[17] != VALUE)
+	if (x->header[16] != CHUNK_ID_SIZE || x->header[17] != VALUE)
 		return err_set(e, EBADMSG, "%s: key or value size of another index", x->name);
 	if (buckets < 1 || entries < 0 || entries > buckets)
 		return err_set(e, EBADMSG, "%s: impossible counts", x->name);
@@ -55,24 +56,30 @@ static int check_header(const struct index *x, struct err *e)
 	return 0;
 }
 
-static int map_file(struct index *x, int fd, struct err *e)
+static int read_file(struct index *x, struct err *e)
 {
 	struct stat st;
-	void *map;
+	int rc;
 
-	if (fstat(fd, &st) < 0)
+	if (fstat(x->fd, &st) < 0)
 		return err_set(e, errno, "%s: %s", x->name, strerror(errno));
 	x->version = (struct index_version){ st.st_ino, st.st_size, st.st_mtim };
-	if (st.st_size < HEADER)
-		return err_set(e, EBADMSG, "%s: shorter than its header", x->name);
-	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED)
-		return err_set(e, errno, "%s: cannot map: %s", x->name, strerror(errno));
-	x->map = map;
 	x->len = (size_t)st.st_size;
-	/* Look-ups are all over the table: reading ahead would only cost. */
-	(void)madvise(map, x->len, MADV_RANDOM);
-	return 0;
+	rc = read_exact(x->fd, x->header, HEADER, 0);
+	if (rc == 0 || rc == -EBADMSG)
+		return err_set(e, EBADMSG, "%s: shorter than its header", x->name);
+	if (rc < 0)
+		return err_set(e, -rc, "%s: %s", x->name, strerror(-rc));
+	rc = check_header(x, e);
+	if (rc < 0 || x->len > SMALL_INDEX)
+		return rc;
+	x->table = malloc(x->len - HEADER);
+	if (!x->table)
+		return err_nomem(e, "index");
+	rc = read_exact(x->fd, x->table, x->len - HEADER, HEADER);
+	if (rc == 0 || rc == -EBADMSG)
+		return err_set(e, EBADMSG, "%s: cut short", x->name);
+	return rc < 0 ? err_set(e, -rc, "%s: %s", x->name, strerror(-rc)) : 0;
 }
 
 int index_open(struct index **out, int fd, const char *name, struct err *e)
@@ -88,34 +95,20 @@ int index_open(struct index **out, int fd, const char *name, struct err *e)
 	x->name = strdup(name);
 	if (!x->name)
 		return err_nomem(e, "index");
-	rc = map_file(x, fd, e);
-	if (rc == 0)
-		rc = check_header(x, e);
+	rc = read_file(x, e);
 	if (rc < 0)
 		return rc;
-	x->entries = get_le32(x->map + 8);
-	x->buckets = get_le32(x->map + 12);
+	x->entries = get_le32(x->header + 8);
+	x->buckets = get_le32(x->header + 12);
 	*out = TAKE(x);
 	return 0;
-}
-
-/* munmap(2) and madvise(2) take a pointer that is not const; they write nothing. */
-static void *map_of(const struct index *x)
-{
-	union {
-		const uint8_t *in;
-		void *out;
-	} map = { .in = x->map };
-
-	return map.out;
 }
 
 void index_close(struct index *x)
 {
 	if (!x)
 		return;
-	if (x->map)
-		munmap(map_of(x), x->len);
+	free(x->table);
 	close(x->fd);
 	free(x->name);
 	free(x);
@@ -138,9 +131,14 @@ uint64_t index_count(const struct index *x)
 	return x->entries;
 }
 
-static const uint8_t *bucket_at(const struct index *x, uint64_t i)
+uint32_t index_buckets(const struct index *x)
 {
-	return x->map + HEADER + i * BUCKET;
+	return x->buckets;
+}
+
+int index_fd(const struct index *x)
+{
+	return x->fd;
 }
 
 static struct place place_at(const uint8_t *bucket)
@@ -149,14 +147,13 @@ static struct place place_at(const uint8_t *bucket)
 			       get_le32(bucket + CHUNK_ID_SIZE + 4) };
 }
 
-/* Buckets [i, i + n), in the window or in the map. */
-static const uint8_t *buckets_at(const struct index *x, uint32_t i, uint32_t n,
-				 uint8_t window[PROBE * BUCKET])
+/* Buckets [i, i + n); NULL where the file has been cut short. */
+static const uint8_t *buckets_at(const struct index *x, uint64_t i, uint32_t n, uint8_t *window)
 {
-	if (x->len > SMALL_INDEX &&
-	    read_exact(x->fd, window, (size_t)n * BUCKET, HEADER + (uint64_t)i * BUCKET) == 1)
-		return window;
-	return bucket_at(x, i);
+	if (x->table)
+		return x->table + i * BUCKET;
+	return read_exact(x->fd, window, (size_t)n * BUCKET, HEADER + i * BUCKET) == 1 ? window
+										       : NULL;
 }
 
 bool index_find(const struct index *x, const struct chunk_id *id, struct place *out)
@@ -171,6 +168,8 @@ bool index_find(const struct index *x, const struct chunk_id *id, struct place *
 		if (n > x->buckets - i)
 			n = x->buckets - i;
 		bucket = buckets_at(x, i, n, window);
+		if (!bucket)
+			return false; /* its digest tells the rest */
 		for (uint32_t k = 0; k < n; k++, bucket += BUCKET) {
 			struct place at = place_at(bucket);
 
@@ -185,110 +184,71 @@ bool index_find(const struct index *x, const struct chunk_id *id, struct place *
 	return false;
 }
 
-bool index_next(const struct index *x, uint64_t *cursor, const struct chunk_id **id,
+/* The walk's bucket, read with those behind it; NULL at the end. */
+static const uint8_t *walk_bucket(const struct index *x, struct index_walk *w)
+{
+	uint64_t left = x->buckets - w->bucket;
+
+	if (w->bucket >= x->buckets)
+		return NULL;
+	if (w->left == 0) {
+		w->left = left < WINDOW ? (uint32_t)left : WINDOW;
+		w->next = buckets_at(x, w->bucket, w->left, w->window);
+	}
+	return w->next;
+}
+
+bool index_next(const struct index *x, struct index_walk *w, struct chunk_id *id,
 		struct place *out)
 {
-	for (; *cursor < x->buckets; ++*cursor) {
-		const uint8_t *bucket = bucket_at(x, *cursor);
+	const uint8_t *bucket;
+
+	while ((bucket = walk_bucket(x, w))) {
 		struct place at = place_at(bucket);
 
+		w->bucket++;
+		w->left--;
+		w->next += BUCKET;
 		if (at.segment == EMPTY || at.segment == DELETED)
 			continue;
-		*id = (const struct chunk_id *)(const void *)bucket;
+		memcpy(id->b, bucket, CHUNK_ID_SIZE);
 		*out = at;
-		++*cursor;
 		return true;
 	}
 	return false;
 }
 
-static void update_text(struct xxh64 *x, const char *text)
+static int digest_buckets(const struct index *x, struct integrity *s)
 {
-	xxh64_update(x, text, strlen(text));
-}
+	uint8_t window[INDEX_WINDOW];
+	uint32_t n;
 
-/* Borg's stream: name, header, the header's part name and offset, the rest, "final", length. */
-static uint64_t digest_of_file(const struct index *x, struct xxh64 *h)
-{
-	char text[64];
+	for (uint64_t i = 0; i < x->buckets; i += n) {
+		uint64_t left = x->buckets - i;
+		const uint8_t *p;
 
-	snprintf(text, sizeof(text), "%10zu", strlen(x->name));
-	update_text(h, text);
-	update_text(h, x->name);
-	xxh64_update(h, x->map, HEADER);
-	snprintf(text, sizeof(text), "%10dHashHeader%d", 10, HEADER);
-	update_text(h, text);
-	xxh64_update(h, x->map + HEADER, x->len - HEADER);
-	snprintf(text, sizeof(text), "%10dfinal%zu", 5, x->len);
-	update_text(h, text);
-	return xxh64_digest(h);
+		n = left < WINDOW ? (uint32_t)left : WINDOW;
+		p = buckets_at(x, i, n, window);
+		if (!p)
+			return -EBADMSG;
+		integrity_update(s, p, (size_t)n * BUCKET);
+	}
+	return 0;
 }
 
 int index_verify(const struct index *x, struct bytes integrity, struct err *e)
 {
-	json_t *root = json_loadb((const char *)integrity.p, integrity.len, 0, NULL);
-	const char *algorithm = json_string_value(json_object_get(root, "algorithm"));
-	const char *want =
-		json_string_value(json_object_get(json_object_get(root, "digests"), "final"));
-	struct xxh64 *h = xxh64_new();
-	char is[17];
+	CLEANUP(integrity_freep) struct integrity *s = integrity_new(x->name);
 	int rc;
 
-	if (!h) {
-		rc = err_nomem(e, "index");
-	} else if (!algorithm || strcmp(algorithm, "XXH64") != 0 || !want) {
-		rc = err_set(e, ENOTSUP, "%s: no digest to compare with", x->name);
-	} else {
-		snprintf(is, sizeof(is), "%016" PRIx64, digest_of_file(x, h));
-		rc = strcmp(is, want) == 0;
-	}
-	xxh64_free(h);
-	json_decref(root);
-	if (x->len > SMALL_INDEX) /* all of it was touched */
-		(void)madvise(map_of(x), x->len, MADV_DONTNEED);
-	return rc;
-}
-
-/* Three quarters full at the most, as Borg's own tables; any number of buckets is legal. */
-static uint32_t buckets_for(uint64_t count)
-{
-	uint64_t n = count + count / 2 + 1031;
-
-	return n > INT32_MAX ? 0 : (uint32_t)n | 1;
-}
-
-int index_write(int fd, uint64_t count, index_source *next, void *arg, struct err *e)
-{
-	uint32_t buckets = buckets_for(count);
-	size_t len = HEADER + (size_t)buckets * BUCKET;
-	struct index_entry entry;
-	uint8_t *table;
-	int rc;
-
-	if (buckets == 0)
-		return err_set(e, EFBIG, "index: too many objects");
-	table = malloc(len);
-	if (!table)
+	if (!s)
 		return err_nomem(e, "index");
-	memset(table, 0, HEADER);
-	memcpy(table, "BORG_IDX", 8);
-	put_le32(table + 8, (uint32_t)count);
-	put_le32(table + 12, buckets);
-	table[16] = CHUNK_ID_SIZE;
-	table[17] = VALUE;
-	memset(table + HEADER, 0xff, len - HEADER); /* every bucket empty */
-	while (next(arg, &entry)) {
-		uint32_t i = get_le32(entry.id.b) % buckets;
-		uint8_t *bucket;
-
-		while (get_le32(table + HEADER + (size_t)i * BUCKET + CHUNK_ID_SIZE) != EMPTY)
-			i = i + 1 == buckets ? 0 : i + 1;
-		bucket = table + HEADER + (size_t)i * BUCKET;
-		memcpy(bucket, entry.id.b, CHUNK_ID_SIZE);
-		put_le32(bucket + CHUNK_ID_SIZE, entry.at.segment);
-		put_le32(bucket + CHUNK_ID_SIZE + 4, entry.at.off);
-	}
-	rc = write_all_at(fd, table, len, 0);
-	free(table);
-	return rc < 0 ? err_set(e, -rc, "index: cannot write: %s", strerror(-rc)) : 0;
+	integrity_update(s, x->header, HEADER);
+	integrity_mark_header(s);
+	if (digest_buckets(x, s) < 0)
+		return 0;
+	rc = integrity_matches(s, integrity);
+	if (rc < 0)
+		return err_set(e, -rc, "%s: no digest to compare with", x->name);
+	return rc;
 }

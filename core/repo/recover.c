@@ -5,6 +5,7 @@
 #include "core/base/io.h"
 #include "core/codec/checksum.h"
 #include "core/repo/files.h"
+#include "core/repo/index_writer.h"
 #include "core/repo/segment.h"
 
 #include <dirent.h>
@@ -129,37 +130,6 @@ static int cache_path(const struct snapshot_home *home, uint32_t transaction,
 	return 0;
 }
 
-struct walk_table {
-	const struct table *t;
-	size_t cursor;
-};
-
-static bool next_live(void *arg, struct index_entry *out)
-{
-	struct walk_table *w = arg;
-	const void *key;
-	void *value;
-
-	while (table_next(w->t, &w->cursor, &key, &value)) {
-		memcpy(&out->id, key, sizeof(out->id));
-		memcpy(&out->at, value, sizeof(out->at));
-		if (out->at.segment != UINT32_MAX)
-			return true;
-	}
-	return false;
-}
-
-static uint64_t count_live(const struct table *t)
-{
-	struct walk_table w = { t, 0 };
-	struct index_entry entry;
-	uint64_t n = 0;
-
-	while (next_live(&w, &entry))
-		n++;
-	return n;
-}
-
 static int digest_of(int fd, uint64_t *out)
 {
 	struct stat st;
@@ -230,7 +200,6 @@ int recover_save(const struct snapshot_home *home, uint32_t transaction,
 {
 	CLEANUP(cleanup_freep) char *temp = NULL;
 	CLEANUP(cleanup_closep) int fd = -1;
-	struct walk_table w = { changes, 0 };
 	int rc;
 
 	if (!home->cache_dir)
@@ -245,7 +214,7 @@ int recover_save(const struct snapshot_home *home, uint32_t transaction,
 	fd = open(temp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	rc = index_write(fd, count_live(changes), next_live, &w, NULL);
+	rc = index_make(fd, NULL, changes, NULL);
 	if (rc == 0)
 		rc = save_to(home, transaction, fd, temp);
 	if (rc < 0)

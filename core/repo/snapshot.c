@@ -11,10 +11,9 @@
 
 #include "core/repo/snapshot.h"
 
-#include "core/base/io.h"
 #include "core/base/table.h"
-#include "core/codec/mp.h"
 #include "core/repo/files.h"
+#include "core/repo/integrity.h"
 #include "core/repo/recover.h"
 #include "core/repo/segment.h"
 
@@ -30,7 +29,6 @@
 enum {
 	STALE_PICTURES_MAX = 50,
 	LOOKS_MAX = 1000, /* at a log that grows meanwhile */
-	INTEGRITY_MAX = 64 * 1024,
 };
 
 struct snapshot {
@@ -100,8 +98,8 @@ bool snapshot_find(const struct snapshot *v, const struct chunk_id *id, struct p
 
 int snapshot_scan(const struct snapshot *v, snapshot_each *fn, void *arg)
 {
-	const struct chunk_id *id;
-	uint64_t bucket = 0;
+	struct index_walk walk = { 0 };
+	struct chunk_id id;
 	size_t cursor = 0;
 	const void *key;
 	struct place at;
@@ -111,9 +109,9 @@ int snapshot_scan(const struct snapshot *v, snapshot_each *fn, void *arg)
 	while (rc == 0 && table_next(&v->changes, &cursor, &key, &value))
 		if (((const struct place *)value)->segment != UINT32_MAX)
 			rc = fn(arg, key);
-	while (rc == 0 && v->index && index_next(v->index, &bucket, &id, &at))
-		if (!table_get(&v->changes, id))
-			rc = fn(arg, id);
+	while (rc == 0 && v->index && index_next(v->index, &walk, &id, &at))
+		if (!table_get(&v->changes, &id))
+			rc = fn(arg, &id);
 	return rc;
 }
 
@@ -428,39 +426,14 @@ int snapshot_make(struct snapshot **out, const struct snapshot_home *home,
 	return err_set(e, EBUSY, "%s: changes faster than it can be read", home->path);
 }
 
-/* The JSON text of key "index" in integrity.N. */
-static int read_integrity(const struct snapshot *v, const struct snapshot_home *home,
-			  struct buf *file, struct bytes *out)
-{
-	char name[32];
-	struct mp m;
-
-	snprintf(name, sizeof(name), "integrity.%u", v->index_number);
-	if (file_read(home->dirfd, name, INTEGRITY_MAX, file, NULL) < 0)
-		return -ENOTSUP;
-	m = mp_read(buf_bytes(file));
-	for (uint32_t pairs = mp_map(&m); pairs > 0 && mp_ok(&m); pairs--) {
-		if (bytes_is(mp_str(&m), "index")) {
-			*out = mp_str(&m);
-			return mp_ok(&m) ? 0 : -ENOTSUP;
-		}
-		mp_skip(&m);
-	}
-	return -ENOTSUP;
-}
-
 int snapshot_verify_index(const struct snapshot *v, const struct snapshot_home *home,
 			  struct err *e)
 {
-	struct buf file = BUF_INIT;
-	struct bytes text;
-	int rc;
+	CLEANUP(buf_fini) struct buf text = BUF_INIT;
 
 	if (!v->index || v->own_index)
 		return 1;
-	rc = read_integrity(v, home, &file, &text);
-	if (rc == 0)
-		rc = index_verify(v->index, text, e);
-	buf_fini(&file);
-	return rc;
+	if (!integrity_read(home->dirfd, v->index_number, "index", &text))
+		return -ENOTSUP;
+	return index_verify(v->index, buf_bytes(&text), e);
 }

@@ -136,8 +136,8 @@ static void find_one(const void *arg)
 static void walk_one(const void *arg)
 {
 	const struct find_row *row = arg;
-	const struct chunk_id *id;
-	uint64_t cursor = 0;
+	struct index_walk walk = { 0 };
+	struct chunk_id id;
 	uint8_t file[LEN];
 	struct place at;
 	struct index *x;
@@ -145,12 +145,12 @@ static void walk_one(const void *arg)
 
 	lay_out(file, row->cells);
 	x = open_bytes(file, LEN);
-	for (; index_next(x, &cursor, &id, &at); i++) {
+	for (; index_next(x, &walk, &id, &at); i++) {
 		while (i < BUCKETS && row->cells[i].segment >= DELETED)
 			i++;
 		assert_true(i < BUCKETS);
 		assert_int_equal(at.off, row->cells[i].off);
-		assert_int_equal(get_le32(id->b), row->cells[i].hash);
+		assert_int_equal(get_le32(id.b), row->cells[i].hash);
 	}
 	while (i < BUCKETS && row->cells[i].segment >= DELETED)
 		i++;
@@ -258,51 +258,10 @@ static void the_digest_tells_every_change(void **state)
 	golden_close(g);
 }
 
-struct source {
-	uint32_t at, count;
-};
-
-static bool next_entry(void *arg, struct index_entry *out)
-{
-	struct source *s = arg;
-
-	if (s->at == s->count)
-		return false;
-	*out = (struct index_entry){ id_of(s->at * 7919, (uint8_t)s->at), { s->at, 8 } };
-	s->at++;
-	return true;
-}
-
-static void what_is_written_is_found(void **state)
-{
-	static const uint32_t counts[] = { 0, 1, 1000, 5000, 150000 /* more than is mapped */ };
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
-		struct source s = { 0, counts[i] };
-		int fd = memory_file("", 0);
-		struct index *x = NULL;
-		struct place at;
-
-		assert_int_equal(index_write(fd, counts[i], next_entry, &s, NULL), 0);
-		assert_int_equal(index_open(&x, fd, "x", NULL), 0);
-		assert_int_equal(index_count(x), counts[i]);
-		for (uint32_t k = 0; k < counts[i] + 10; k++) {
-			struct chunk_id id = id_of(k * 7919, (uint8_t)k);
-
-			assert_int_equal(index_find(x, &id, &at), k < counts[i]);
-			if (k < counts[i])
-				assert_int_equal(at.segment, k);
-		}
-		index_close(x);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_digest_tells_every_change),
-		cmocka_unit_test(what_is_written_is_found),
 	};
 	int rc = run_table(find_rows, find_one);
 

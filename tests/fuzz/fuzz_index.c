@@ -13,12 +13,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void search(const struct index *x)
 {
 	struct chunk_id none = { { 0 } };
-	const struct chunk_id *id;
-	uint64_t cursor = 0;
+	struct index_walk walk = { 0 };
+	struct chunk_id id;
 	struct place at;
 
-	while (index_next(x, &cursor, &id, &at))
-		index_find(x, id, &at);
+	while (index_next(x, &walk, &id, &at))
+		index_find(x, &id, &at);
 	index_find(x, &none, &at);
 }
 
