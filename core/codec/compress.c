@@ -1,5 +1,5 @@
 /*
- * compress.c - picks the method by the first bytes; see compress.h.
+ * compress.c - reading: picks the method by the first bytes; see compress.h.
  *
  * obfuscate wraps another payload and may do so once: Borg writes no deeper nesting, and a
  * bound is needed.
@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { ID = 2, OBFUSCATE_HEAD = 4 }; /* bytes */
+enum { ID = COMPRESS_ID, OBFUSCATE_HEAD = 4 }; /* bytes */
 
 static const struct method {
 	const char *name;

@@ -39,3 +39,19 @@ int decompress_lz4(struct decompressor *d, struct bytes body, size_t size_hint, 
 	} while ((room = decompress_next_room(room, size_max)) > 0);
 	return -EBADMSG;
 }
+
+/* With all the room it may need: LZ4 gives up on less a few bytes before it would be full. */
+int compress_lz4(struct compressor *c, struct bytes in, struct buf *out)
+{
+	int room = LZ4_compressBound((int)in.len), n;
+
+	(void)c;
+	if (buf_reserve(out, out->len + (size_t)room) < 0)
+		return -ENOMEM;
+	n = LZ4_compress_default((const char *)in.p, (char *)out->p + out->len, (int)in.len,
+				 room);
+	if (n <= 0)
+		return -EIO;
+	out->len += (size_t)n;
+	return 1;
+}

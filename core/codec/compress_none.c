@@ -13,3 +13,9 @@ int decompress_none(struct decompressor *d, struct bytes body, size_t size_hint,
 	out->len = 0;
 	return buf_append(out, body.p, body.len);
 }
+
+int compress_none(struct compressor *c, struct bytes in, struct buf *out)
+{
+	(void)c;
+	return buf_append(out, in.p, in.len) < 0 ? -ENOMEM : 1;
+}

@@ -24,3 +24,25 @@ int decompress_zlib(struct decompressor *d, struct bytes body, size_t size_hint,
 	} while ((room = decompress_next_room(room, size_max)) > 0);
 	return -EBADMSG;
 }
+
+/* zlib itself and not libdeflate: the same bytes as Borg makes. */
+int compress_zlib(struct compressor *c, struct bytes in, struct buf *out)
+{
+	z_stream *z = &c->deflate;
+	size_t room;
+	int rc = z->state ? deflateReset(z) : deflateInit(z, c->how.level);
+
+	if (rc != Z_OK)
+		return rc == Z_MEM_ERROR ? -ENOMEM : -EIO;
+	room = deflateBound(z, in.len);
+	if (buf_reserve(out, out->len + room) < 0)
+		return -ENOMEM;
+	z->next_in = in.p;
+	z->avail_in = (uInt)in.len;
+	z->next_out = out->p + out->len;
+	z->avail_out = (uInt)room;
+	if (deflate(z, Z_FINISH) != Z_STREAM_END)
+		return -EIO;
+	out->len += room - z->avail_out;
+	return 1;
+}

@@ -3,6 +3,7 @@
 #include "core/codec/compress_internal.h"
 
 #include <errno.h>
+#include <zstd_errors.h>
 
 int decompress_zstd(struct decompressor *d, struct bytes body, size_t size_hint,
 		    size_t size_max, struct buf *out)
@@ -21,4 +22,20 @@ int decompress_zstd(struct decompressor *d, struct bytes body, size_t size_hint,
 		return -EBADMSG;
 	out->len = n;
 	return 0;
+}
+
+/* With all the room it may need: zstd takes other decisions where there is less. */
+int compress_zstd(struct compressor *c, struct bytes in, struct buf *out)
+{
+	size_t room = ZSTD_compressBound(in.len), n;
+
+	if (buf_reserve(out, out->len + room) < 0)
+		return -ENOMEM;
+	n = ZSTD_compressCCtx(c->zstd, out->p + out->len, room, in.p, in.len, c->how.level);
+	if (ZSTD_getErrorCode(n) == ZSTD_error_memory_allocation)
+		return -ENOMEM;
+	if (ZSTD_isError(n))
+		return -EIO;
+	out->len += n;
+	return 1;
 }

@@ -618,6 +618,25 @@ static void local_close(struct repo *r)
 	free(l);
 }
 
+/* --- counters --- */
+
+static const char nonce_owner[] = "Repository";
+
+static int local_nonce_get(struct repo *r, uint64_t *next, struct err *e)
+{
+	CLEANUP(cleanup_freep) char *path = path_join(r->path, "nonce");
+
+	return path ? nonce_file_get(path, nonce_owner, next, e) : err_nomem(e, r->path);
+}
+
+static int local_nonce_reserve(struct repo *r, uint64_t next, uint64_t start, struct err *e)
+{
+	CLEANUP(cleanup_freep) char *path = path_join(r->path, "nonce");
+
+	return path ? nonce_file_reserve(path, nonce_owner, next, start, 0666, e)
+		    : err_nomem(e, r->path);
+}
+
 static const struct repo_ops local_ops = {
 	.get_many = local_get_many,
 	.get_fresh = local_get_fresh,
@@ -627,6 +646,8 @@ static const struct repo_ops local_ops = {
 	.scan = local_scan,
 	.place = local_place,
 	.space = local_space,
+	.nonce_get = local_nonce_get,
+	.nonce_reserve = local_nonce_reserve,
 	.close = local_close,
 };
 

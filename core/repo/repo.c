@@ -106,3 +106,13 @@ int repo_space(struct repo *r, struct repo_space *out, struct err *e)
 {
 	return r->ops->space(r, out, e);
 }
+
+int repo_nonce_get(struct repo *r, uint64_t *next, struct err *e)
+{
+	return r->ops->nonce_get(r, next, e);
+}
+
+int repo_nonce_reserve(struct repo *r, uint64_t next, uint64_t start, struct err *e)
+{
+	return r->ops->nonce_reserve(r, next, start, e);
+}

@@ -17,6 +17,7 @@
 #include "core/base/err.h"
 #include "core/base/id.h"
 #include "core/repo/location.h"
+#include "core/repo/nonce_file.h"
 
 struct repo;
 
@@ -92,6 +93,13 @@ struct repo_space {
 };
 int repo_space(struct repo *r, struct repo_space *out, struct err *e);
 
+/*
+ * The repository's record of the counters its clients have reserved: nonce_file.h.  *next is
+ * NONCE_NONE where nothing was reserved yet; who reserves holds the exclusive lock.
+ */
+int repo_nonce_get(struct repo *r, uint64_t *next, struct err *e);
+int repo_nonce_reserve(struct repo *r, uint64_t next, uint64_t start, struct err *e);
+
 /* --- for implementations: local.c, remote.c, tests/support/repo_memory.c --- */
 
 struct repo_ops {
@@ -105,6 +113,8 @@ struct repo_ops {
 	int (*scan)(struct repo *r, repo_each *fn, void *arg, struct err *e);
 	uint64_t (*place)(struct repo *r, const struct chunk_id *id);
 	int (*space)(struct repo *r, struct repo_space *out, struct err *e);
+	int (*nonce_get)(struct repo *r, uint64_t *next, struct err *e);
+	int (*nonce_reserve)(struct repo *r, uint64_t next, uint64_t start, struct err *e);
 	void (*close)(struct repo *r);
 };
 

@@ -33,6 +33,9 @@ struct memory {
 	struct table faults; /* chunk_id -> struct fault */
 	int refresh_code;
 	size_t reads;
+	uint64_t nonce;
+	int nonce_code;
+	size_t reservations;
 };
 
 static struct memory *memory_of(struct repo *r)
@@ -275,6 +278,62 @@ static int memory_space(struct repo *r, struct repo_space *out, struct err *e)
 	return 0;
 }
 
+static int memory_nonce_get(struct repo *r, uint64_t *next, struct err *e)
+{
+	struct memory *m = memory_of(r);
+
+	(void)e;
+	mutex_lock(&m->lock);
+	*next = m->nonce;
+	mutex_unlock(&m->lock);
+	return 0;
+}
+
+static int memory_nonce_reserve(struct repo *r, uint64_t next, uint64_t start, struct err *e)
+{
+	struct memory *m = memory_of(r);
+	int code;
+
+	mutex_lock(&m->lock);
+	code = m->nonce_code ? m->nonce_code : m->nonce != start ? EBUSY : 0;
+	m->nonce_code = 0;
+	if (code == 0) {
+		m->nonce = next;
+		m->reservations++;
+	}
+	mutex_unlock(&m->lock);
+	return code ? err_set(e, code, "memory: nonce: %s", strerror(code)) : 0;
+}
+
+void repo_memory_set_nonce(struct repo *r, uint64_t nonce)
+{
+	struct memory *m = memory_of(r);
+
+	mutex_lock(&m->lock);
+	m->nonce = nonce;
+	mutex_unlock(&m->lock);
+}
+
+void repo_memory_fail_nonce(struct repo *r, int code)
+{
+	struct memory *m = memory_of(r);
+
+	mutex_lock(&m->lock);
+	m->nonce_code = code;
+	mutex_unlock(&m->lock);
+}
+
+size_t repo_memory_reservations(struct repo *r)
+{
+	struct memory *m = memory_of(r);
+	size_t reservations;
+
+	mutex_lock(&m->lock);
+	reservations = m->reservations;
+	mutex_unlock(&m->lock);
+	return reservations;
+}
+
 static void memory_close(struct repo *r)
 {
 	struct memory *m = memory_of(r);
@@ -298,6 +357,8 @@ static const struct repo_ops memory_ops = {
 	.scan = memory_scan,
 	.place = memory_place,
 	.space = memory_space,
+	.nonce_get = memory_nonce_get,
+	.nonce_reserve = memory_nonce_reserve,
 	.close = memory_close,
 };
 
@@ -309,6 +370,7 @@ struct repo *repo_memory_new(void)
 		abort();
 	m->repo.ops = &memory_ops;
 	m->repo.config.segments_per_dir = 1000;
+	m->nonce = NONCE_NONE;
 	m->repo.path = strdup("/memory");
 	m->repo.canonical = strdup("/memory");
 	mutex_init(&m->lock);

@@ -23,6 +23,11 @@ enum { REPO_MEMORY_ALWAYS = -1 };
 void repo_memory_fail(struct repo *r, const struct chunk_id *id, int code, int times);
 /* The next refresh fails with -code. */
 void repo_memory_fail_refresh(struct repo *r, int code);
-size_t repo_memory_reads(struct repo *r); /* objects delivered or refused so far */
+/* The record of reserved counters; at first NONCE_NONE. */
+void repo_memory_set_nonce(struct repo *r, uint64_t nonce);
+/* The next reservation fails with -code. */
+void repo_memory_fail_nonce(struct repo *r, int code);
+size_t repo_memory_reservations(struct repo *r); /* made so far */
+size_t repo_memory_reads(struct repo *r);        /* objects delivered or refused so far */
 
 #endif
