@@ -4,6 +4,7 @@
 
 #include "core/crypto/id_hash.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <openssl/evp.h>
 #include <sodium.h>
@@ -77,11 +78,11 @@ static bool type_fits(const struct key *key, uint8_t type)
 }
 
 /* Everything that can be told before a key is used. */
-static int check_head(const struct envelope *env, struct bytes object, struct err *e)
+static int check_head(const struct key *key, struct bytes object, struct err *e)
 {
-	if (object.len < TYPE || !type_fits(env->key, object.p[0]))
+	if (object.len < TYPE || !type_fits(key, object.p[0]))
 		return err_set_id(e, EBADMSG, "IntegrityError", "Invalid encryption envelope");
-	if (env->key->traits->encrypts && (object.len < HEAD || object.len > INT32_MAX))
+	if (key->traits->encrypts && (object.len < HEAD || object.len > INT32_MAX))
 		return err_set_id(e, EBADMSG, "IntegrityError",
 				  "Encryption envelope has an impossible size");
 	return 0;
@@ -108,8 +109,9 @@ static bool start_cipher(struct envelope *env, struct bytes object)
 	return EVP_DecryptInit_ex2(env->cipher, NULL, NULL, counter, NULL);
 }
 
-/* The next bytes of what start_cipher() began; empty text is allowed. */
-static bool decrypt_next(struct envelope *env, struct bytes text, uint8_t *out)
+/* The next bytes of what start_cipher() began; empty text is allowed.  In CTR mode it is one
+ * operation that encrypts and decrypts. */
+static bool apply_cipher(struct envelope *env, struct bytes text, uint8_t *out)
 {
 	int n = 0;
 
@@ -134,7 +136,7 @@ static int decrypt(struct envelope *env, struct bytes object, struct bytes *payl
 {
 	struct bytes text = { object.p + HEAD, object.len - HEAD };
 
-	if (!start_cipher(env, object) || !decrypt_next(env, text, writable(text.p)))
+	if (!start_cipher(env, object) || !apply_cipher(env, text, writable(text.p)))
 		return err_set(e, EIO, "decryption failed");
 	*payload = text;
 	return 0;
@@ -144,7 +146,7 @@ int envelope_open(struct envelope *env, struct bytes object, struct bytes *paylo
 		  struct err *e)
 {
 	uint8_t mac[DIGEST_SIZE];
-	int rc = check_head(env, object, e);
+	int rc = check_head(env->key, object, e);
 
 	if (rc < 0)
 		return rc;
@@ -165,7 +167,7 @@ void envelope_open_pair(struct envelope *env, struct envelope_job jobs[2])
 	bool sound = env->key->traits->encrypts;
 
 	for (size_t i = 0; i < 2 && sound; i++)
-		sound = check_head(env, jobs[i].object, NULL) == 0;
+		sound = check_head(env->key, jobs[i].object, NULL) == 0;
 	if (!sound) { /* nothing to interleave, or not worth it */
 		for (size_t i = 0; i < 2; i++)
 			jobs[i].rc = envelope_open(env, jobs[i].object, &jobs[i].payload,
@@ -191,7 +193,7 @@ static bool begins_with(struct envelope *env, struct bytes object, struct bytes 
 
 	return prefix.len <= sizeof(start) && object.len >= HEAD + prefix.len &&
 	       start_cipher(env, object) &&
-	       decrypt_next(env, (struct bytes){ object.p + HEAD, prefix.len }, start) &&
+	       apply_cipher(env, (struct bytes){ object.p + HEAD, prefix.len }, start) &&
 	       memcmp(start, prefix.p, prefix.len) == 0;
 }
 
@@ -210,7 +212,7 @@ int envelope_open_plain(struct envelope *env, struct bytes object, struct bytes 
 
 	if (!env->mac || !digest_pairs_well(env->mac))
 		return 0;
-	rc = check_head(env, object, e);
+	rc = check_head(env->key, object, e);
 	if (rc < 0)
 		return rc;
 	if (!begins_with(env, object, prefix))
@@ -218,7 +220,7 @@ int envelope_open_plain(struct envelope *env, struct bytes object, struct bytes 
 	text = (struct bytes){ object.p + HEAD + prefix.len, object.len - HEAD - prefix.len };
 	if (buf_resize(out, text.len) < 0)
 		return err_nomem(e, "decryption");
-	if (!decrypt_next(env, text, out->p)) {
+	if (!apply_cipher(env, text, out->p)) {
 		out->len = 0;
 		return err_set(e, EIO, "decryption failed");
 	}
@@ -232,6 +234,94 @@ int envelope_open_plain(struct envelope *env, struct bytes object, struct bytes 
 	}
 	memcpy(id->b, values[1], sizeof(id->b));
 	return 1;
+}
+
+size_t envelope_head(const struct key *key)
+{
+	return key->traits->encrypts ? HEAD : TYPE;
+}
+
+uint64_t envelope_blocks(const struct key *key, size_t payload_len)
+{
+	return key->traits->encrypts ? (payload_len + BLOCK - 1) / BLOCK : 0;
+}
+
+/* All but the MAC. */
+static int encrypt(struct envelope *env, uint64_t iv, struct buf *object, struct err *e)
+{
+	uint8_t *p = object->p;
+	size_t len = object->len - HEAD;
+
+	assert(object->len >= HEAD);
+	assert(envelope_blocks(env->key, len) <= UINT64_MAX - iv);
+	if (object->len > INT32_MAX)
+		return err_set(e, EFBIG, "an object of %zu bytes cannot be encrypted",
+			       object->len);
+	p[0] = (uint8_t)env->key->traits->type;
+	put_be64(p + TYPE + MAC, iv);
+	if (!start_cipher(env, buf_bytes(object)) ||
+	    !apply_cipher(env, (struct bytes){ p + HEAD, len }, p + HEAD))
+		return err_set(e, EIO, "encryption failed");
+	return 0;
+}
+
+int envelope_seal(struct envelope *env, uint64_t iv, struct buf *object, struct err *e)
+{
+	uint8_t mac[DIGEST_SIZE];
+	int rc;
+
+	if (!env->key->traits->encrypts) {
+		assert(object->len >= TYPE);
+		object->p[0] = (uint8_t)env->key->traits->type;
+		return 0;
+	}
+	rc = encrypt(env, iv, object, e);
+	if (rc < 0)
+		return rc;
+	digest_of(env->mac, signed_part(buf_bytes(object)), mac);
+	memcpy(object->p + TYPE, mac, MAC);
+	return 0;
+}
+
+int envelope_seal_pair(struct envelope *env, const uint64_t ivs[2],
+		       struct buf *const objects[2], struct err *e)
+{
+	struct digest *const both[2] = { env->mac, env->mac };
+	struct bytes messages[2];
+	uint8_t mac[2][DIGEST_SIZE];
+
+	bool encrypts = env->key->traits->encrypts;
+
+	for (size_t i = 0; i < 2; i++) {
+		int rc = encrypts ? encrypt(env, ivs[i], objects[i], e)
+				  : envelope_seal(env, ivs[i], objects[i], e);
+
+		if (rc < 0)
+			return rc;
+		if (encrypts)
+			messages[i] = signed_part(buf_bytes(objects[i]));
+	}
+	if (!encrypts)
+		return 0;
+	digest_pair(both, messages, mac);
+	memcpy(objects[0]->p + TYPE, mac[0], MAC);
+	memcpy(objects[1]->p + TYPE, mac[1], MAC);
+	return 0;
+}
+
+/* As Borg reckons: blocks of the whole object, a little more than it can have used. */
+int envelope_after(const struct key *key, struct bytes object, uint64_t *next, struct err *e)
+{
+	int rc = check_head(key, object, e);
+	uint64_t iv, blocks;
+
+	*next = 0;
+	if (rc < 0 || !key->traits->encrypts)
+		return rc;
+	iv = get_be64(object.p + TYPE + MAC);
+	blocks = envelope_blocks(key, object.len);
+	*next = blocks <= UINT64_MAX - iv ? iv + blocks : UINT64_MAX;
+	return 0;
 }
 
 void envelope_id(struct envelope *env, struct bytes plaintext, struct chunk_id *out)

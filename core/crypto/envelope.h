@@ -47,6 +47,30 @@ void envelope_open_pair(struct envelope *env, struct envelope_job jobs[2]);
 int envelope_open_plain(struct envelope *env, struct bytes object, struct bytes prefix,
 			struct buf *out, struct chunk_id *id, struct err *e);
 
+/*
+ * Sealing, in place: a writer leaves envelope_head() bytes free, appends the payload, takes as many
+ * counters as envelope_blocks() says (nonce.h), and seals.
+ */
+size_t envelope_head(const struct key *key);
+/* Counters a payload uses up; 0 where nothing is encrypted. */
+uint64_t envelope_blocks(const struct key *key, size_t payload_len);
+
+/*
+ * Encrypt and authenticate what stands behind the head and fill the head in.  The counters from
+ * `iv` on must never have been used under this key; it is ignored where nothing is encrypted.
+ * Errors: -EFBIG; -EIO, with the object unfit for use.
+ */
+int envelope_seal(struct envelope *env, uint64_t iv, struct buf *object, struct err *e);
+/* Two at once, their MACs interleaved. */
+int envelope_seal_pair(struct envelope *env, const uint64_t ivs[2],
+		       struct buf *const objects[2], struct err *e);
+
+/*
+ * The first counter that sealing this object cannot have used, by its head and size alone;
+ * UINT64_MAX where there is none, 0 where nothing is encrypted.  Errors as envelope_open().
+ */
+int envelope_after(const struct key *key, struct bytes object, uint64_t *next, struct err *e);
+
 /* The (keyed) id of a plaintext; see id_hash.h for the rules.  Reuses env's contexts. */
 void envelope_id(struct envelope *env, struct bytes plaintext, struct chunk_id *out);
 void envelope_id_pair(struct envelope *env, const struct bytes plaintexts[2],

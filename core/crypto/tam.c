@@ -5,8 +5,10 @@
 #include "core/codec/mp.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/rand.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,6 +107,12 @@ static struct secret *derive(const struct key *key, const char *context, struct 
 	return out;
 }
 
+static struct secret *derive_for(const struct key *key, const char *context, struct bytes salt)
+{
+	return key->traits->type == KEY_PLAINTEXT ? derive_public(context, salt)
+						  : derive(key, context, salt);
+}
+
 /* Over the packed bytes with the first occurrence of the hmac zeroed. */
 static bool authentic(const struct secret *derived, struct bytes packed, struct bytes hmac)
 {
@@ -134,7 +142,46 @@ enum tam_result tam_verify(const struct key *key, const char *context, struct by
 		return TAM_UNKNOWN_TYPE;
 	if (tam.hmac.len != SIZE || tam.salt.len != SIZE)
 		return TAM_INVALID;
-	derived = key->traits->type == KEY_PLAINTEXT ? derive_public(context, tam.salt)
-						     : derive(key, context, tam.salt);
+	derived = derive_for(key, context, tam.salt);
 	return authentic(derived, packed, tam.hmac) ? TAM_VALID : TAM_INVALID;
+}
+
+int tam_put(struct buf *packed, struct bytes salt, struct err *e)
+{
+	static const uint8_t zeros[SIZE];
+	uint8_t fresh[SIZE];
+
+	if (salt.len == 0) {
+		if (RAND_bytes(fresh, sizeof(fresh)) != 1)
+			return err_set(e, EIO, "no random numbers");
+		salt = (struct bytes){ fresh, sizeof(fresh) };
+	}
+	if (salt.len != SIZE)
+		return err_set(e, EINVAL, "a TAM has a salt of %d bytes", SIZE);
+	if (mp_put_map(packed, 3) < 0 || mp_put_str(packed, bytes_str("hmac")) < 0 ||
+	    mp_put_str(packed, (struct bytes){ zeros, SIZE }) < 0 ||
+	    mp_put_str(packed, bytes_str("salt")) < 0 || mp_put_str(packed, salt) < 0 ||
+	    mp_put_str(packed, bytes_str("type")) < 0 ||
+	    mp_put_str(packed, bytes_str(suite)) < 0)
+		return err_nomem(e, "TAM");
+	return 0;
+}
+
+int tam_sign(const struct key *key, const char *context, struct buf *packed, struct err *e)
+{
+	CLEANUP(secret_freep) struct secret *derived = NULL;
+	struct tam tam = find(buf_bytes(packed));
+	uint8_t hmac[SIZE];
+
+	if (key->traits->type != KEY_PLAINTEXT && key->id_key.len == 0)
+		return err_set(e, EINVAL, "nothing can be signed without the key");
+	if (!tam.well_formed || !bytes_is(tam.type, suite) || tam.hmac.len != SIZE ||
+	    tam.salt.len != SIZE || !sodium_is_zero(tam.hmac.p, SIZE))
+		return err_set(e, EINVAL, "a map without room for a TAM");
+	derived = derive_for(key, context, tam.salt);
+	if (!derived)
+		return err_nomem(e, "TAM");
+	hmac512(secret_bytes(derived), buf_bytes(packed), hmac);
+	memcpy(packed->p + (tam.hmac.p - packed->p), hmac, SIZE);
+	return 0;
 }

@@ -2,7 +2,6 @@
 
 #include "core/store/object.h"
 
-#include "core/codec/compress.h"
 #include "core/crypto/envelope.h"
 
 #include <errno.h>
@@ -160,4 +159,98 @@ void object_unseal_pair(struct unsealer *u, struct unseal_job jobs[2])
 			jobs[i].rc =
 				object_unseal(u, jobs[i].id, jobs[i].object, jobs[i].size_hint,
 					      jobs[i].out, &jobs[i].err);
+}
+
+struct sealer {
+	const struct key *key;
+	struct nonces *nonces;
+	struct envelope *envelope;
+	struct compressor *compressor;
+};
+
+int sealer_new(struct sealer **out, const struct key *key, const struct compression *how,
+	       struct nonces *nonces, struct err *e)
+{
+	CLEANUP(sealer_freep) struct sealer *s = NULL;
+	int rc;
+
+	if (key->traits->type != KEY_PLAINTEXT && key->id_key.len == 0)
+		return err_set(e, EINVAL, "nothing can be stored without the key");
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return err_nomem(e, "sealer");
+	s->key = key;
+	s->nonces = nonces;
+	rc = envelope_new(&s->envelope, key, e);
+	if (rc == 0)
+		rc = compressor_new(&s->compressor, how, e);
+	if (rc < 0)
+		return rc;
+	*out = TAKE(s);
+	return 0;
+}
+
+void sealer_free(struct sealer *s)
+{
+	if (!s)
+		return;
+	envelope_free(s->envelope);
+	compressor_free(s->compressor);
+	free(s);
+}
+
+void sealer_id(struct sealer *s, struct bytes plain, struct chunk_id *out)
+{
+	envelope_id(s->envelope, plain, out);
+}
+
+void sealer_id_pair(struct sealer *s, const struct bytes plain[2], struct chunk_id out[2])
+{
+	envelope_id_pair(s->envelope, plain, out);
+}
+
+/* Everything before encryption: room for the head, the payload, and its counters. */
+static int prepare(struct sealer *s, struct bytes plain, struct buf *out, uint64_t *iv,
+		   struct err *e)
+{
+	size_t head = envelope_head(s->key);
+	int rc;
+
+	if (buf_resize(out, head) < 0)
+		return err_nomem(e, "object");
+	rc = compress_append(s->compressor, plain, out, e);
+	if (rc < 0)
+		return rc;
+	if (out->len > OBJECT_DATA_MAX)
+		return err_set_id(e, EFBIG, "IntegrityError",
+				  "More than allowed put data [%zu > %d]", out->len,
+				  OBJECT_DATA_MAX);
+	return nonces_take(s->nonces, envelope_blocks(s->key, out->len - head), iv, e);
+}
+
+int object_seal(struct sealer *s, struct bytes plain, struct buf *out, struct err *e)
+{
+	uint64_t iv;
+	int rc = prepare(s, plain, out, &iv, e);
+
+	if (rc == 0)
+		rc = envelope_seal(s->envelope, iv, out, e);
+	if (rc < 0)
+		out->len = 0;
+	return rc;
+}
+
+int object_seal_pair(struct sealer *s, const struct bytes plain[2], struct buf *const out[2],
+		     struct err *e)
+{
+	uint64_t ivs[2];
+	int rc = prepare(s, plain[0], out[0], &ivs[0], e);
+
+	if (rc == 0)
+		rc = prepare(s, plain[1], out[1], &ivs[1], e);
+	if (rc == 0)
+		rc = envelope_seal_pair(s->envelope, ivs, out, e);
+	if (rc < 0)
+		out[0]->len = out[1]->len = 0;
+	return rc;
 }

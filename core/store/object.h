@@ -2,14 +2,18 @@
 #define STORE_OBJECT_H
 
 /*
- * object.h - a stored object to its plaintext: authenticate, decrypt, decompress, verify the id.
+ * object.h - a stored object to its plaintext: authenticate, decrypt, decompress, verify the id;
+ * and a plaintext to the object that is stored: compress, take counters, encrypt, authenticate.
  *
  * No plaintext comes out whose id was not verified.  The manifest has no content id and is
  * protected by its MAC and TAM instead.
- * Threads: a struct unsealer has one user at a time; each worker owns one.
+ * Threads: a struct unsealer or sealer has one user at a time; each worker owns one.  Sealers
+ * share the counters.
  */
 
+#include "core/codec/compress.h"
 #include "core/crypto/key.h"
+#include "core/store/nonce.h"
 
 enum {
 	OBJECT_DATA_MAX = 20971479,   /* payload of a PUT: the largest stored object */
@@ -42,5 +46,28 @@ struct unseal_job {
 	struct err err;
 };
 void object_unseal_pair(struct unsealer *u, struct unseal_job jobs[2]);
+
+struct sealer;
+
+/* Key and nonces are borrowed for the sealer's life.  Errors: -EINVAL a key that was opened without
+ * its secrets; -ENOMEM. */
+int sealer_new(struct sealer **out, const struct key *key, const struct compression *how,
+	       struct nonces *nonces, struct err *e);
+void sealer_free(struct sealer *s);
+DEFINE_CLEANUP(struct sealer *, sealer_free);
+
+/* The id under which a plaintext is stored; two at once are faster. */
+void sealer_id(struct sealer *s, struct bytes plain, struct chunk_id *out);
+void sealer_id_pair(struct sealer *s, const struct bytes plain[2], struct chunk_id out[2]);
+
+/*
+ * Replace out's content by the object of `plain`; the manifest's is made likewise.
+ * Errors: -EFBIG it would be larger than an object can be; those of nonces_take(); -ENOMEM.  Then
+ * out is empty.
+ */
+int object_seal(struct sealer *s, struct bytes plain, struct buf *out, struct err *e);
+/* Two at once: their MACs run interleaved.  Both or neither. */
+int object_seal_pair(struct sealer *s, const struct bytes plain[2], struct buf *const out[2],
+		     struct err *e);
 
 #endif
