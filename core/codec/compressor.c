@@ -119,6 +119,11 @@ static size_t padme(size_t n)
 	return ((n + mask) & ~mask) - n;
 }
 
+static double power_of_ten(int n)
+{
+	return n > 0 ? 10 * power_of_ten(n - 1) : 1;
+}
+
 size_t obfuscation(int spec, size_t n, double uniform)
 {
 	size_t max = n < DATA_MAX - OBFUSCATED_ROOM ? DATA_MAX - OBFUSCATED_ROOM - n : 0;
@@ -127,7 +132,8 @@ size_t obfuscation(int spec, size_t n, double uniform)
 	if (spec == PADME)
 		add = (double)padme(n);
 	else if (spec <= 6)
-		add = (double)n * (0.001 * pow(10, spec) / fmax(0.0001, uniform));
+		add = (double)n *
+		      (0.001 * power_of_ten(spec) / (uniform > 0.0001 ? uniform : 0.0001));
 	else
 		add = ldexp(uniform, spec - 100);
 	return add < (double)max ? (size_t)add : max;
