@@ -89,6 +89,21 @@ int bytes_compare(struct bytes a, struct bytes b)
 	return (a.len > b.len) - (a.len < b.len);
 }
 
+/* The C library compares with the widest registers there are: 16 zero bytes at the start, and
+ * every byte equal to the one 16 before it. */
+bool bytes_all_zero(struct bytes b)
+{
+	enum { STEP = 16 };
+
+	for (size_t i = 0; i < STEP; i++) {
+		if (i == b.len)
+			return true;
+		if (b.p[i] != 0)
+			return false;
+	}
+	return memcmp(b.p, b.p + STEP, b.len - STEP) == 0;
+}
+
 char *bytes_dup(struct bytes b)
 {
 	char *s = malloc(b.len + 1);

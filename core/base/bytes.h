@@ -9,6 +9,7 @@
  * read and written here and never through a struct cast.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -58,6 +59,9 @@ static inline int bytes_is(struct bytes b, const char *s)
 {
 	return bytes_equal(b, bytes_str(s));
 }
+
+/* Nothing but zero bytes, or no bytes? */
+bool bytes_all_zero(struct bytes b);
 
 /* A NUL-terminated copy on the heap; NULL when out of memory. */
 char *bytes_dup(struct bytes b);

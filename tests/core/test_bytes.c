@@ -54,6 +54,24 @@ static void compare(const void *arg)
 	assert_int_equal(bytes_equal(bytes_str(row->a), bytes_str(row->b)), row->sign == 0);
 }
 
+/* One byte that is not zero, at every place of runs around the widths machines compare in. */
+static void zeros_are_told_from_others(void **state)
+{
+	enum { LEN = 150 };
+	uint8_t p[LEN] = { 0 };
+
+	(void)state;
+	for (size_t len = 0; len <= LEN; len++) {
+		assert_true(bytes_all_zero((struct bytes){ p, len }));
+		for (size_t i = 0; i < LEN; i++) {
+			p[i] = 1;
+			assert_int_equal(bytes_all_zero((struct bytes){ p, len }), i >= len);
+			p[i] = 0;
+		}
+	}
+	assert_true(bytes_all_zero((struct bytes){ NULL, 0 }));
+}
+
 static void integers(void **state)
 {
 	static const uint8_t b[8] = { 1, 2, 3, 4, 5, 6, 7, 0xf8 };
@@ -111,6 +129,7 @@ static void ids(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(zeros_are_told_from_others),
 		cmocka_unit_test(integers),
 		cmocka_unit_test(buffer_grows),
 		cmocka_unit_test(ids),
