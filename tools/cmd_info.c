@@ -7,6 +7,7 @@
 
 #include "tools/commands.h"
 
+#include "core/base/size_text.h"
 #include "core/archive/usage.h"
 #include "core/base/cleanup.h"
 #include "core/codec/mp.h"
@@ -101,8 +102,8 @@ static void say_sizes(struct info *info, const char *label, uint64_t size, uint6
 	bool iec = info->run->common.iec;
 	char a[32], b[32], c[32];
 
-	say(info, "%-15s %20s %20s %20s\n", label, text_size(size, iec, a),
-	    text_size(csize, iec, b), text_size(dsize, iec, c));
+	say(info, "%-15s %20s %20s %20s\n", label, size_text(size, iec, a),
+	    size_text(csize, iec, b), size_text(dsize, iec, c));
 }
 
 static void say_table(struct info *info, const struct usage_content *content, uint64_t only)

@@ -56,29 +56,6 @@ struct bytes text_clean(struct bytes b, struct buf *scratch)
 	return buf_bytes(scratch);
 }
 
-const char *text_size(uint64_t bytes, bool iec, char out[32])
-{
-	static const char *const units[2][9] = {
-		{ "B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB" },
-		{ "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB" },
-	};
-	double value = (double)bytes, factor = iec ? 1024 : 1000;
-	char shown[24];
-	size_t unit = 0;
-
-	if (bytes < (iec ? 1024u : 1000u)) {
-		snprintf(out, 32, "%" PRIu64 " B", bytes);
-		return out;
-	}
-	do {
-		value /= factor;
-		unit++;
-		snprintf(shown, sizeof(shown), "%.2f", value);
-	} while (strtod(shown, NULL) >= factor && unit < 8);
-	snprintf(out, 32, "%s %s", shown, units[iec][unit]);
-	return out;
-}
-
 static char type_letter(uint32_t mode)
 {
 	switch (mode & S_IFMT) {

@@ -16,8 +16,6 @@
 size_t text_utf8(const uint8_t *p, size_t len);
 /* b itself where it is UTF-8; else a copy in scratch with "?" for each undecodable byte. */
 struct bytes text_clean(struct bytes b, struct buf *scratch);
-/* "1.00 kB", with iec "1.00 KiB"; at most 32 bytes. */
-const char *text_size(uint64_t bytes, bool iec, char out[32]);
 /* "drwxr-xr-x" and a NUL. */
 void text_mode(uint32_t mode, char out[11]);
 /* A word as a shell would need it quoted, as Python's shlex.quote(). */

@@ -18,8 +18,8 @@
 #include "core/base/io.h"
 #include "core/base/thread.h"
 #include "core/repo/config.h"
+#include "core/repo/descriptors.h"
 #include "core/repo/files.h"
-#include "core/repo/segment.h"
 #include "core/repo/snapshot.h"
 
 #include <errno.h>
@@ -34,7 +34,6 @@
 #include <unistd.h>
 
 enum {
-	DESCRIPTORS_MAX = 64,
 	RUN_MAX = 256,              /* objects read by one merged read */
 	RUN_BYTES = 512 * 1024,     /* from its first entry to its last */
 	LONE_READ = 16 * 1024,      /* first read of an object whose size is not known */
@@ -46,11 +45,6 @@ enum {
 };
 
 static const struct place nowhere = { UINT32_MAX, 0 };
-
-struct open_segment {
-	struct segment *segment; /* NULL: a free slot */
-	uint64_t used;           /* tick of the last use */
-};
 
 /* A run: neighbours in one segment, ascending, near enough for one read. */
 struct run {
@@ -69,13 +63,12 @@ struct local {
 	struct repo repo; /* first: callers see a struct repo */
 	struct snapshot_home home;
 	char *cache_dir;
+	struct descriptors descriptors;
 
 	struct mutex lock; /* guards what follows */
 	struct snapshot *snapshot;
 	struct files_mark mark; /* of the folder when the snapshot was made */
 	bool mark_valid;
-	struct open_segment open[DESCRIPTORS_MAX];
-	uint64_t tick;
 	struct get_buffers *idle[BUFFERS_IDLE];
 	size_t idle_count, idle_bytes;
 
@@ -98,73 +91,6 @@ static struct snapshot *current_snapshot(struct local *l)
 	v = snapshot_ref(l->snapshot);
 	mutex_unlock(&l->lock);
 	return v;
-}
-
-/* --- descriptors --- */
-
-static struct segment *cached_segment(struct local *l, uint32_t number)
-{
-	struct segment *s = NULL;
-
-	mutex_lock(&l->lock);
-	for (size_t i = 0; i < DESCRIPTORS_MAX && !s; i++) {
-		if (!l->open[i].segment || segment_number(l->open[i].segment) != number)
-			continue;
-		l->open[i].used = ++l->tick;
-		s = segment_ref(l->open[i].segment);
-	}
-	mutex_unlock(&l->lock);
-	return s;
-}
-
-/* Keep the segment in the slot used longest ago.  Another thread may have put the same number
- * there meanwhile: two descriptors of one file do no harm. */
-static void keep_segment(struct local *l, struct segment *s)
-{
-	struct segment *evicted;
-	size_t oldest = 0;
-
-	mutex_lock(&l->lock);
-	for (size_t i = 1; i < DESCRIPTORS_MAX; i++)
-		if (l->open[i].used < l->open[oldest].used)
-			oldest = i;
-	evicted = l->open[oldest].segment;
-	l->open[oldest] = (struct open_segment){ segment_ref(s), ++l->tick };
-	mutex_unlock(&l->lock);
-	segment_close(evicted);
-}
-
-static void drop_segment(struct local *l, uint32_t number)
-{
-	struct segment *dropped[DESCRIPTORS_MAX];
-	size_t count = 0;
-
-	mutex_lock(&l->lock);
-	for (size_t i = 0; i < DESCRIPTORS_MAX; i++) {
-		if (!l->open[i].segment || segment_number(l->open[i].segment) != number)
-			continue;
-		dropped[count++] = l->open[i].segment;
-		l->open[i] = (struct open_segment){ 0 };
-	}
-	mutex_unlock(&l->lock);
-	while (count > 0)
-		segment_close(dropped[--count]);
-}
-
-static int get_segment(struct local *l, uint32_t number, struct segment **out, struct err *e)
-{
-	int fd, rc;
-
-	*out = cached_segment(l, number);
-	if (*out)
-		return 0;
-	fd = files_open_segment(l->home.dirfd, l->home.segments_per_dir, number);
-	if (fd < 0)
-		return err_set(e, -fd, "segment %u: %s", number, strerror(-fd));
-	rc = segment_open(out, fd, number, e);
-	if (rc == 0)
-		keep_segment(l, *out);
-	return rc;
 }
 
 /* --- following the log --- */
@@ -311,7 +237,7 @@ static int read_place(struct local *l, struct place at, const struct chunk_id *i
 	if (at.off < SEGMENT_FIRST)
 		return err_set(e, EBADMSG, "segment %u: impossible offset %u", at.segment,
 			       at.off);
-	rc = get_segment(l, at.segment, &s, e);
+	rc = descriptors_get(&l->descriptors, at.segment, &s, e);
 	if (rc < 0)
 		return rc;
 	rc = segment_read(s, at.off, scratch, &entry, e);
@@ -357,7 +283,7 @@ static int chase(struct local *l, const struct chunk_id *id, struct buf *scratch
 	do {
 		failed = *at;
 		*at = nowhere;
-		drop_segment(l, failed.segment);
+		descriptors_drop(&l->descriptors, failed.segment);
 		rc = follow(l, e);
 		if (rc < 0)
 			return rc;
@@ -408,7 +334,7 @@ static int local_get_fresh(struct repo *r, const struct chunk_id *id, struct buf
 	int rc;
 
 	if (snapshot_find(v, id, &at))
-		drop_segment(l, at.segment);
+		descriptors_drop(&l->descriptors, at.segment);
 	rc = read_again(l, id, nowhere, &scratch, &payload, e);
 	if (rc < 0)
 		return rc;
@@ -442,7 +368,7 @@ static int read_run(struct local *l, const struct run *run, struct segment **s,
 	struct place first = run->at[0], last = run->at[run->count - 1];
 	size_t len = last.off - first.off + LONE_READ;
 	ssize_t n;
-	int rc = get_segment(l, first.segment, s, e);
+	int rc = descriptors_get(&l->descriptors, first.segment, s, e);
 
 	if (rc < 0)
 		return rc;
@@ -602,8 +528,7 @@ static void local_close(struct repo *r)
 {
 	struct local *l = local_of(r);
 
-	for (size_t i = 0; i < DESCRIPTORS_MAX; i++)
-		segment_close(l->open[i].segment);
+	descriptors_fini(&l->descriptors);
 	while (l->idle_count > 0)
 		buffers_free(l->idle[--l->idle_count]);
 	snapshot_close(l->snapshot);
@@ -764,6 +689,7 @@ int local_open(struct repo **out, const struct location *where,
 	l->home.dirfd = -1;
 	mutex_init(&l->lock);
 	mutex_init(&l->follow_lock);
+	descriptors_init(&l->descriptors);
 	rc = open_folder(l, where, e);
 	if (rc == 0)
 		rc = read_config(l, e);
@@ -773,6 +699,8 @@ int local_open(struct repo **out, const struct location *where,
 		return rc;
 	l->home.path = r->path;
 	l->home.segments_per_dir = r->config.segments_per_dir;
+	l->descriptors.dirfd = l->home.dirfd;
+	l->descriptors.segments_per_dir = l->home.segments_per_dir;
 	rc = first_snapshot(l, e);
 	if (rc < 0)
 		return rc;

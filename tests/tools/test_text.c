@@ -5,6 +5,7 @@
 
 #include "tools/json_out.h"
 #include "tools/strftime.h"
+#include "core/base/size_text.h"
 #include "tools/text.h"
 
 static void sizes(void **state)
@@ -29,7 +30,7 @@ static void sizes(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		assert_string_equal(text_size(rows[i].bytes, rows[i].iec, out), rows[i].want);
+		assert_string_equal(size_text(rows[i].bytes, rows[i].iec, out), rows[i].want);
 }
 
 static void modes(void **state)

@@ -1,0 +1,67 @@
+#ifndef REPO_WRITER_INTERNAL_H
+#define REPO_WRITER_INTERNAL_H
+
+/* writer_internal.h - what writer.c, writer_files.c, replay.c and compact.c share. */
+
+#include "core/base/table.h"
+#include "core/repo/hints.h"
+#include "core/repo/segment_writer.h"
+#include "core/repo/writer.h"
+
+/*
+ * States: idle (active false) -> active by writer_begin(), at the first entry -> idle by
+ * writer_commit() or writer_rollback().
+ *
+ * Invariants:
+ * 1. `index` with `changes` over it is the log up to its last entry, committed or not.
+ * 2. `hints` is what Borg would have counted for that log.
+ * 3. While stale, `changes` holds all that index.N on disk does not know.
+ */
+struct writer {
+	struct writer_home home;
+	struct mutex append_lock; /* guards all but what find_lock guards; taken first */
+	struct mutex find_lock;   /* guards index, changes */
+	struct index *index;      /* of index.N, or NULL */
+	struct table changes;     /* chunk_id -> struct place; segment UINT32_MAX: deleted */
+	struct hints hints;
+	uint64_t count;        /* objects */
+	uint32_t index_number; /* of `index` */
+	uint32_t transaction;  /* the last committed one; UINT32_MAX: none */
+	bool stale;            /* index.N is not of the last transaction */
+	bool active;           /* there may be entries behind the last COMMIT */
+	bool over_quota;
+	struct segment_writer *log; /* NULL before the first entry */
+};
+
+#define NO_TRANSACTION UINT32_MAX
+
+/* --- replay.c: the state of the last transaction --- */
+
+int writer_load(struct writer *w, struct err *e);
+void writer_unload(struct writer *w);
+/* The object is at this place from now on, or deleted.  The caller has find_lock, or is alone. */
+int writer_set(struct writer *w, const struct chunk_id *id, struct place at, struct err *e);
+
+/* --- writer.c --- */
+
+int writer_change(struct writer *w, const struct chunk_id *id, struct place at,
+		  struct err *e); /* writer_set() with find_lock taken */
+int writer_begin(struct writer *w, struct err *e);
+/* Append COMMIT and count it. */
+int writer_write_commit(struct writer *w, bool intermediate, struct err *e);
+/* Bytes of the whole entry at a place; -ENOENT where its segment is gone. */
+int writer_entry_size(struct writer *w, struct place at, uint32_t *size, struct err *e);
+bool writer_lookup(const struct writer *w, const struct chunk_id *id, struct place *at);
+
+/* --- writer_files.c --- */
+
+int writer_write_index(struct writer *w, struct err *e);
+/* Remove the segments behind the last COMMIT, the highest first. */
+int writer_remove_uncommitted(struct writer *w, struct err *e);
+int writer_remove_segment(struct writer *w, uint32_t number, struct err *e);
+void writer_remove_empty_folders(struct writer *w);
+/* Bytes of a segment's file; -ENOENT where it is gone or empty, which is the same. */
+int writer_segment_size(struct writer *w, uint32_t number, uint64_t *size);
+int writer_check_space(struct writer *w, struct err *e);
+
+#endif
