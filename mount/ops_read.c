@@ -13,6 +13,7 @@
 #include "mount/mount_internal.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,7 +86,10 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct call c = call_for(req, run_lookup, parent);
 
 	c.name = bytes_str(name);
-	run_lookup(&c);
+	if (c.name.len > NAME_MAX) /* the kernel lets up to 1024 bytes through */
+		fuse_reply_err(req, ENAMETOOLONG);
+	else
+		run_lookup(&c);
 }
 
 static void run_getattr(struct call *c)
@@ -454,7 +458,7 @@ static void run_statfs(struct call *c)
 		.f_blocks = space.blocks,
 		.f_bfree = space.free,
 		.f_bavail = space.available,
-		.f_namemax = 255,
+		.f_namemax = NAME_MAX,
 	};
 
 	if (rc < 0)

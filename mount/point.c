@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,10 +38,12 @@ static int check_place(const char *point, const char *repository, struct err *e)
 int mount_check_point(const char *point, const char *repository, char **out, struct err *e)
 {
 	CLEANUP(cleanup_freep) char *real = NULL;
+	struct statfs fs;
 	struct stat st;
 	int rc;
 
-	if (stat(point, &st) < 0 && errno == ENOTCONN)
+	/* Not stat(2), which the kernel may answer from what it remembers. */
+	if (statfs(point, &fs) < 0 && errno == ENOTCONN)
 		return err_set(e, ENOTCONN,
 			       "%s: a mount whose program has ended is still there: unmount it",
 			       point);
