@@ -3,6 +3,7 @@
   locate REPO manifest | archive NAME | items NAME [N] | file NAME PATH [N] | commit    prints FILE OFFSET SIZE of the entry
   crc FILE OFFSET            makes the checksum of the entry there agree again
   feature REPO NAME          makes the feature mandatory for every operation
+  long REPO NAME TIMES       adds an archive whose stream has the same ten thousand items so often: it takes its time to decode
   hostile REPO KIND          adds archive "bad" of that KIND (see KINDS) to an existing repository, next to its others
 
 Everything runs with the environment of the caller: BORG_PASSPHRASE, BORG_BASE_DIR.
@@ -167,6 +168,11 @@ def archive_object(f):
     f.archive([f.file('ok', b'fine')], items=[b'x' * 32] * 10, time='not a time', chunker_params='?', cmdline=17)
 
 
+def long(f, name, times):
+    records = [f.item('file-%05d' % n, chunks=[], size=0) for n in range(10000)]
+    f.archive([], name=name, items=[f.put(b''.join(msgpack.packb(i) for i in records))] * times)
+
+
 KINDS = {f.__name__: f for f in (names, cycles, sizes, negative, swapped, bomb, counts, archive_object)}
 
 
@@ -180,6 +186,10 @@ def main():
     elif command == 'feature':
         forger = Forger(path)
         forger.manifest.config[b'feature_flags'] = {b'read': {b'mandatory': [more[0].encode()]}}
+        forger.done()
+    elif command == 'long':
+        forger = Forger(path)
+        long(forger, more[0], int(more[1]))
         forger.done()
     elif command == 'hostile':
         forger = Forger(path)
