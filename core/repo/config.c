@@ -1,19 +1,25 @@
-/*
- * config.c - see config.h.
- *
- * Lines are taken apart as Python's configparser would, without interpolation: `name = value`
- * or `name: value`, names in any case, full-line comments with # or ;, a line that starts with
- * white space continues the value above it.
- */
+/* config.c - see config.h. */
 
 #include "core/repo/config.h"
 
+#include "core/base/io.h"
+#include "core/base/log.h"
+#include "core/repo/ini.h"
+
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { OPTIONS_MAX = 64 };
+
+static const char section[] = "repository";
+static const char logger[] = "borg.repository";
 
 struct option {
 	char *name, *value; /* heap, NUL-terminated */
@@ -22,8 +28,7 @@ struct option {
 struct ini {
 	struct option options[OPTIONS_MAX];
 	size_t count;
-	bool in_section, has_section;
-	bool continues; /* the line above is an option's, or goes on with one */
+	bool has_section;
 };
 
 static void ini_fini(struct ini *ini)
@@ -34,15 +39,6 @@ static void ini_fini(struct ini *ini)
 	}
 }
 
-static struct bytes trim(struct bytes b)
-{
-	while (b.len && isspace(b.p[0]))
-		b.p++, b.len--;
-	while (b.len && isspace(b.p[b.len - 1]))
-		b.len--;
-	return b;
-}
-
 static char *lookup(const struct ini *ini, const char *name)
 {
 	for (size_t i = 0; i < ini->count; i++)
@@ -51,85 +47,49 @@ static char *lookup(const struct ini *ini, const char *name)
 	return NULL;
 }
 
-static int add_option(struct ini *ini, struct bytes line, struct err *e)
+static int add_option(struct ini *ini, const struct ini_item *item, struct err *e)
 {
-	size_t at = 0;
 	struct option *o = &ini->options[ini->count];
 
-	while (at < line.len && line.p[at] != '=' && line.p[at] != ':')
-		at++;
-	if (at == line.len || at == 0)
-		return err_set(e, EBADMSG, "config: a line without a value");
 	if (ini->count == OPTIONS_MAX)
 		return err_set(e, EBADMSG, "config: more than %d options", OPTIONS_MAX);
-	o->name = bytes_dup(trim((struct bytes){ line.p, at }));
-	o->value = bytes_dup(trim((struct bytes){ line.p + at + 1, line.len - at - 1 }));
-	if (!o->name || !o->value) {
-		free(o->name);
-		free(o->value);
+	*o = (struct option){ bytes_dup(item->name), ini_value(item) };
+	ini->count++;
+	if (!o->name || !o->value)
 		return err_nomem(e, "config");
-	}
 	for (char *p = o->name; *p; p++)
 		*p = (char)tolower((unsigned char)*p);
-	if (lookup(ini, o->name)) {
-		free(o->name);
-		free(o->value);
+	if (lookup(ini, o->name) != o->value)
 		return err_set(e, EBADMSG, "config: an option twice");
-	}
-	ini->count++;
 	return 0;
 }
 
-static int continue_option(struct ini *ini, struct bytes line, struct err *e)
+static int add_item(struct ini *ini, const struct ini_item *item, struct err *e)
 {
-	struct option *o = &ini->options[ini->count - 1];
-	size_t before = strlen(o->value);
-	char *longer = realloc(o->value, before + 1 + line.len + 1);
-
-	if (!longer)
-		return err_nomem(e, "config");
-	longer[before] = '\n';
-	memcpy(longer + before + 1, line.p, line.len);
-	longer[before + 1 + line.len] = '\0';
-	o->value = longer;
-	return 0;
-}
-
-static int take_line(struct ini *ini, struct bytes line, struct err *e)
-{
-	struct bytes text = trim(line);
-
-	if (text.len == 0 || text.p[0] == '#' || text.p[0] == ';')
-		return 0;
-	if (memchr(text.p, '\0', text.len))
-		return err_set(e, EBADMSG, "config: not a text file");
-	if (isspace(line.p[0]) && ini->continues)
-		return ini->in_section ? continue_option(ini, text, e) : 0;
-	ini->continues = text.p[0] != '[';
-	if (!ini->continues) {
-		const uint8_t *end = memchr(text.p, ']', text.len);
-		size_t len = end ? (size_t)(end - text.p) + 1 : text.len;
-
-		ini->in_section = bytes_is((struct bytes){ text.p, len }, "[repository]");
-		if (ini->in_section && ini->has_section)
+	switch (item->kind) {
+	case INI_SECTION:
+		if (ini->has_section)
 			return err_set(e, EBADMSG, "config: a section twice");
-		ini->has_section |= ini->in_section;
+		ini->has_section = true;
 		return 0;
+	case INI_OPTION: return add_option(ini, item, e);
+	case INI_OTHER: break;
 	}
-	return ini->in_section ? add_option(ini, text, e) : 0;
+	return err_set(e, EBADMSG, "config: a line without a value");
 }
 
 static int parse_ini(struct ini *ini, struct bytes text, struct err *e)
 {
-	while (text.len > 0) {
-		const uint8_t *newline = memchr(text.p, '\n', text.len);
-		size_t len = newline ? (size_t)(newline - text.p) : text.len;
-		int rc = take_line(ini, (struct bytes){ text.p, len }, e);
+	struct ini_cursor c = { .rest = text };
+	struct ini_item item;
+
+	if (text.len && memchr(text.p, '\0', text.len))
+		return err_set(e, EBADMSG, "config: not a text file");
+	while (ini_next(&c, &item)) {
+		int rc = bytes_is(item.section, section) ? add_item(ini, &item, e) : 0;
 
 		if (rc < 0)
 			return rc;
-		len += newline != NULL;
-		text = (struct bytes){ text.p + len, text.len - len };
 	}
 	return 0;
 }
@@ -233,8 +193,9 @@ static int fill(struct repo_config *out, const struct ini *ini, struct err *e)
 	out->segments_per_dir = (uint32_t)per_dir;
 	if (!id || id_parse(&out->id, bytes_str(id)) < 0)
 		return err_set(e, EBADMSG, "config: id is missing or not 64 hex digits");
+	key += key ? strspn(key, "\n") : 0; /* it may begin below its name */
 	if (key && *key) {
-		out->key = bytes_dup(trim(bytes_str(key)));
+		out->key = strdup(key);
 		if (!out->key)
 			return err_nomem(e, "config");
 	}
@@ -260,4 +221,99 @@ void config_fini(struct repo_config *c)
 {
 	free(c->key);
 	*c = (struct repo_config){ 0 };
+}
+
+/* --- writing --- */
+
+/* The text of a file that has other names is not ours to overwrite. */
+static int overwrite(int fd)
+{
+	CLEANUP(buf_fini) struct buf noise = BUF_INIT;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_nlink > 1 || st.st_size > CONFIG_FILE_MAX)
+		return 0;
+	if (buf_resize(&noise, (size_t)st.st_size) < 0)
+		return -ENOMEM;
+	for (size_t at = 0; at < noise.len;) {
+		ssize_t n = getrandom(noise.p + at, noise.len - at, 0);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		at += n > 0 ? (size_t)n : 0;
+	}
+	if (write_all_at(fd, noise.p, noise.len, 0) < 0 || fsync(fd) < 0)
+		return -errno;
+	return 0;
+}
+
+static int erase(const char *path, struct err *e)
+{
+	CLEANUP(cleanup_closep) int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	int rc = fd < 0 ? -errno : overwrite(fd);
+
+	if (rc == -ENOENT)
+		return 0;
+	if (rc == 0 && unlink(path) < 0)
+		rc = -errno;
+	return rc < 0 ? err_set(e, -rc, "[Errno %d] %s: '%s'", -rc, strerror(-rc), path) : 0;
+}
+
+/* So that the blocks of the old text can still be reached when the new one is in its place. */
+static int keep_old(const char *path, const char *old, struct err *e)
+{
+	static const int no_links[] = { EMLINK, ENOSYS, EPERM, EACCES, ENOTSUP, EIO };
+
+	if (link(path, old) == 0 || errno == ENOENT)
+		return 0;
+	for (size_t i = 0; i < sizeof(no_links) / sizeof(no_links[0]); i++) {
+		if (errno != no_links[i])
+			continue;
+		log_warning(logger, "Failed to securely erase old repository config file "
+				    "(hardlinks not supported). Old repokey data, if any, "
+				    "might persist on physical storage.");
+		return 0;
+	}
+	return err_set(e, errno, "[Errno %d] %s: '%s' -> '%s'", errno, strerror(errno), path,
+		       old);
+}
+
+int config_store(const char *path, struct bytes text, struct err *e)
+{
+	CLEANUP(cleanup_freep) char *old = NULL;
+	int rc = 0;
+
+	if (asprintf(&old, "%s.old", path) < 0) {
+		old = NULL;
+		return err_nomem(e, "config");
+	}
+	if (access(old, F_OK) == 0) {
+		log_warning(logger,
+			    "Old config file not securely erased on previous config update");
+		rc = erase(old, e);
+	}
+	if (rc == 0)
+		rc = keep_old(path, old, e);
+	if (rc < 0)
+		return rc;
+	rc = file_replace(path, text, 0666, e);
+	if (rc < 0) {
+		erase(old, NULL); /* mostly a second name of what still is the config */
+		return rc;
+	}
+	return erase(old, e);
+}
+
+int config_change(const char *path, const char *name, const char *value, struct err *e)
+{
+	CLEANUP(buf_fini) struct buf text = BUF_INIT;
+	int rc = file_read(AT_FDCWD, path, CONFIG_FILE_MAX, &text, e);
+
+	if (rc < 0)
+		return rc;
+	if (ini_set(&text, section, name, value) < 0)
+		return err_nomem(e, "config");
+	return config_store(path, buf_bytes(&text), e);
 }

@@ -16,4 +16,13 @@ enum { CONFIG_FILE_MAX = 1024 * 1024 }; /* bytes; a real one has under 2 KiB */
 int config_parse(struct repo_config *out, struct bytes text, struct err *e);
 void config_fini(struct repo_config *c);
 
+/*
+ * Put text in place of the file at path, whole or not at all, and overwrite what was there with
+ * random bytes unless the file has other names: an old key opens the repository with an old
+ * passphrase.  The caller holds the repository's exclusive lock.
+ */
+int config_store(const char *path, struct bytes text, struct err *e);
+/* The same with one option of [repository] set, or removed where value is NULL. */
+int config_change(const char *path, const char *name, const char *value, struct err *e);
+
 #endif

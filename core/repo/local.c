@@ -562,6 +562,13 @@ static int local_nonce_reserve(struct repo *r, uint64_t next, uint64_t start, st
 		    : err_nomem(e, r->path);
 }
 
+static int local_save_key(struct repo *r, const char *text, struct err *e)
+{
+	CLEANUP(cleanup_freep) char *path = path_join(r->path, "config");
+
+	return path ? config_change(path, "key", text, e) : err_nomem(e, r->path);
+}
+
 static const struct repo_ops local_ops = {
 	.get_many = local_get_many,
 	.get_fresh = local_get_fresh,
@@ -573,6 +580,7 @@ static const struct repo_ops local_ops = {
 	.space = local_space,
 	.nonce_get = local_nonce_get,
 	.nonce_reserve = local_nonce_reserve,
+	.save_key = local_save_key,
 	.close = local_close,
 };
 

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 int repo_open(struct repo **out, const struct location *where,
 	      const struct repo_options *options, struct err *e)
@@ -115,4 +116,18 @@ int repo_nonce_get(struct repo *r, uint64_t *next, struct err *e)
 int repo_nonce_reserve(struct repo *r, uint64_t next, uint64_t start, struct err *e)
 {
 	return r->ops->nonce_reserve(r, next, start, e);
+}
+
+int repo_save_key(struct repo *r, const char *text, struct err *e)
+{
+	char *copy = *text ? strdup(text) : NULL;
+	int rc = *text && !copy ? err_nomem(e, "key") : r->ops->save_key(r, text, e);
+
+	if (rc < 0) {
+		free(copy);
+		return rc;
+	}
+	free(r->config.key);
+	r->config.key = copy;
+	return 0;
 }

@@ -100,6 +100,13 @@ int repo_space(struct repo *r, struct repo_space *out, struct err *e);
 int repo_nonce_get(struct repo *r, uint64_t *next, struct err *e);
 int repo_nonce_reserve(struct repo *r, uint64_t next, uint64_t start, struct err *e);
 
+/*
+ * Keep the key blob in the repository's configuration, in place of the one that was there and is
+ * overwritten; "" for none.  text has no newline at its end.  repo_config() has the new one
+ * afterwards: nobody else may be reading it meanwhile.  The caller holds the exclusive lock.
+ */
+int repo_save_key(struct repo *r, const char *text, struct err *e);
+
 /* --- for implementations: local.c, remote.c, tests/support/repo_memory.c --- */
 
 struct repo_ops {
@@ -115,6 +122,7 @@ struct repo_ops {
 	int (*space)(struct repo *r, struct repo_space *out, struct err *e);
 	int (*nonce_get)(struct repo *r, uint64_t *next, struct err *e);
 	int (*nonce_reserve)(struct repo *r, uint64_t next, uint64_t start, struct err *e);
+	int (*save_key)(struct repo *r, const char *text, struct err *e);
 	void (*close)(struct repo *r);
 };
 

@@ -7,9 +7,14 @@
 
 #include "tests/support/tap.h"
 
+#include "core/base/io.h"
+#include "core/base/log.h"
 #include "core/repo/config.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define ID "0123456789abcdef0123456789ABCDEF0123456789abcdef0123456789abcdef"
 
@@ -181,13 +186,152 @@ static void cut_at_every_byte(void **state)
 	}
 }
 
+/* --- writing --- */
+
+struct files {
+	char *dir, *config, *old, *copy;
+};
+
+static void put_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write_all(fd, text, strlen(text)), 0);
+	close(fd);
+}
+
+static bool file_is(int fd, const char *text)
+{
+	char got[1024] = { 0 };
+	ssize_t n = pread(fd, got, sizeof(got) - 1, 0);
+
+	return n == (ssize_t)strlen(text) && memcmp(got, text, (size_t)n) == 0;
+}
+
+static bool path_is(const char *path, const char *text)
+{
+	int fd = open(path, O_RDONLY);
+	bool is = fd >= 0 && file_is(fd, text);
+
+	close(fd);
+	return is;
+}
+
+static int make_files(void **state)
+{
+	struct files *f = calloc(1, sizeof(*f));
+
+	f->dir = test_dir_make();
+	f->config = path_join(f->dir, "config");
+	f->old = path_join(f->dir, "config.old");
+	f->copy = path_join(f->dir, "copy");
+	put_file(f->config, good);
+	*state = f;
+	return 0;
+}
+
+static int remove_files(void **state)
+{
+	struct files *f = *state;
+
+	test_dir_remove(f->dir);
+	free(f->config);
+	free(f->old);
+	free(f->copy);
+	free(f);
+	return 0;
+}
+
+static const char with_key[] = "[repository]\n"
+			       "version = 1\n"
+			       "segments_per_dir = 1000\n"
+			       "max_segment_size = 524288000\n"
+			       "append_only = 0\n"
+			       "storage_quota = 0\n"
+			       "additional_free_space = 0\n"
+			       "id = " ID "\n"
+			       "key = hqlh\n"
+			       "\tbGdv\n"
+			       "\n";
+
+static void the_old_text_is_overwritten(void **state)
+{
+	const struct files *f = *state;
+	int fd = open(f->config, O_RDONLY);
+	struct stat st;
+
+	assert_int_equal(config_change(f->config, "key", "hqlh\nbGdv", NULL), 0);
+	assert_true(path_is(f->config, with_key));
+	assert_int_equal(access(f->old, F_OK), -1);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_nlink, 0);
+	assert_int_equal(st.st_size, sizeof(good) - 1);
+	assert_false(file_is(fd, good));
+	close(fd);
+	assert_int_equal(config_change(f->config, "key", NULL, NULL), 0);
+	assert_true(path_is(f->config, good));
+}
+
+static void a_linked_copy_is_not_overwritten(void **state)
+{
+	const struct files *f = *state;
+
+	assert_int_equal(link(f->config, f->copy), 0);
+	assert_int_equal(config_change(f->config, "key", "hqlh\nbGdv", NULL), 0);
+	assert_true(path_is(f->config, with_key));
+	assert_true(path_is(f->copy, good));
+	assert_int_equal(access(f->old, F_OK), -1);
+}
+
+/* What a program that was killed after its rename leaves, and after its link. */
+static void what_an_earlier_change_left_goes(void **state)
+{
+	const struct files *f = *state;
+	int fd;
+
+	put_file(f->old, with_key);
+	fd = open(f->old, O_RDONLY);
+	assert_int_equal(config_change(f->config, "append_only", "1", NULL), 0);
+	assert_false(file_is(fd, with_key));
+	close(fd);
+	assert_int_equal(access(f->old, F_OK), -1);
+	assert_int_equal(link(f->config, f->old), 0);
+	assert_int_equal(config_change(f->config, "append_only", "0", NULL), 0);
+	assert_true(path_is(f->config, good));
+	assert_int_equal(access(f->old, F_OK), -1);
+}
+
+static void a_change_that_fails_changes_nothing(void **state)
+{
+	const struct files *f = *state;
+	struct err e = ERR_INIT;
+
+	assert_int_equal(config_change(f->copy, "key", "x", &e), -ENOENT);
+	assert_int_equal(mkdir(f->old, 0700), 0);
+	assert_int_equal(config_change(f->config, "key", "x", &e), -EISDIR);
+	assert_non_null(strstr(e.msg, f->old));
+	assert_true(path_is(f->config, good));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hostile_texts),
 		cmocka_unit_test(cut_at_every_byte),
+		cmocka_unit_test_setup_teardown(the_old_text_is_overwritten, make_files,
+						remove_files),
+		cmocka_unit_test_setup_teardown(a_linked_copy_is_not_overwritten, make_files,
+						remove_files),
+		cmocka_unit_test_setup_teardown(what_an_earlier_change_left_goes, make_files,
+						remove_files),
+		cmocka_unit_test_setup_teardown(a_change_that_fails_changes_nothing, make_files,
+						remove_files),
 	};
-	int rc = run_table(rows, parse_one);
+	int rc;
+
+	log_setup(LOG_LEVEL_CRITICAL, false);
+	rc = run_table(rows, parse_one);
 
 	return rc + cmocka_run_group_tests(tests, NULL, NULL);
 }
