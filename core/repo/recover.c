@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -132,17 +131,19 @@ static int cache_path(const struct snapshot_home *home, uint32_t transaction,
 
 static int digest_of(int fd, uint64_t *out)
 {
-	struct stat st;
-	void *map;
+	struct xxh64 *h = xxh64_new();
+	uint8_t piece[8192];
+	uint64_t at = 0;
+	ssize_t n = -ENOMEM;
 
-	if (fstat(fd, &st) < 0 || st.st_size == 0)
-		return -EBADMSG;
-	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED)
-		return -errno;
-	*out = xxh64_of(map, (size_t)st.st_size);
-	munmap(map, (size_t)st.st_size);
-	return 0;
+	while (h && (n = read_at(fd, piece, sizeof(piece), at)) > 0) {
+		xxh64_update(h, piece, (size_t)n);
+		at += (uint64_t)n;
+	}
+	if (n == 0)
+		*out = xxh64_digest(h);
+	xxh64_free(h);
+	return n < 0 ? (int)n : 0;
 }
 
 /* The digest goes in place first, so that no index is ever beside another's digest for long:
@@ -181,7 +182,7 @@ static bool is_outdated(const char *name, uint32_t transaction)
 	return number != transaction && (name[len] == '\0' || strcmp(name + len, ".sum") == 0);
 }
 
-/* Who has one of them mapped keeps it. */
+/* Who has one of them open keeps it. */
 static void remove_outdated(const struct snapshot_home *home, uint32_t transaction)
 {
 	DIR *d = opendir(home->cache_dir);

@@ -230,7 +230,7 @@ static int lay_over(struct snapshot *v, const struct snapshot_home *home, struct
 
 /* --- by the log alone --- */
 
-/* From now on mapped instead of in memory, where the cache folder takes it. */
+/* From now on in a file instead of in memory, where the cache folder takes it. */
 static void keep(struct snapshot *v, const struct snapshot_home *home)
 {
 	struct index *index = NULL;
