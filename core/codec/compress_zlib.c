@@ -25,7 +25,10 @@ int decompress_zlib(struct decompressor *d, struct bytes body, size_t size_hint,
 	return -EBADMSG;
 }
 
-/* zlib itself and not libdeflate: the same bytes as Borg makes. */
+/*
+ * zlib itself and not libdeflate: the same bytes as Borg makes.  Level 0 alone differs above 32 KiB:
+ * where its blocks end follows from the pieces in which Python gives zlib room.
+ */
 int compress_zlib(struct compressor *c, struct bytes in, struct buf *out)
 {
 	z_stream *z = &c->deflate;
