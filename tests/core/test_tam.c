@@ -1,5 +1,6 @@
 /*
- * test_tam.c - the documented manifests verify; changed in any byte, they do not.
+ * test_tam.c - the documented manifests verify; changed in any byte, they do not; signed again they
+ * are the same.
  *
  * Source: docs/format.md "Golden values": first manifests of three repositories of stock borg.
  */
@@ -197,11 +198,136 @@ static void shape_one(const void *arg)
 	key_close(none);
 }
 
+/* --- signing --- */
+
+enum { HMAC_HEAD = 3, HMAC_SIZE = 64, SALT_AT = HMAC_SIZE + 5 + 3 /* behind the hmac */ };
+
+/* Borg's hmac again, from its map and its salt. */
+static void sign_documented(const void *arg)
+{
+	const struct row *row = arg;
+	struct key *k = key_of(row->name);
+	struct buf packed = BUF_INIT;
+	size_t len;
+	uint8_t *want = unhex(row->hex, &len);
+
+	assert_int_equal(buf_append(&packed, want, len), 0);
+	memset(packed.p + row->hmac_off, 0, HMAC_SIZE);
+	assert_int_equal(tam_sign(k, "manifest", &packed, NULL), 0);
+	assert_int_equal(packed.len, len);
+	assert_memory_equal(packed.p, want, len);
+	assert_int_equal(tam_sign(k, "manifest", &packed, NULL), -EINVAL); /* no room now */
+	memset(packed.p + row->hmac_off, 0, HMAC_SIZE);
+	assert_int_equal(tam_sign(k, "archive", &packed, NULL), 0);
+	assert_int_equal(tam_verify(k, "archive", buf_bytes(&packed)), TAM_VALID);
+	assert_int_equal(tam_verify(k, "manifest", buf_bytes(&packed)), TAM_INVALID);
+	buf_fini(&packed);
+	free(want);
+	key_close(k);
+}
+
+/* Borg's map again, put together: what is before the tam's value, the value, what is behind. */
+static void put_documented(const void *arg)
+{
+	const struct row *row = arg;
+	struct key *k = key_of(row->name);
+	struct buf packed = BUF_INIT;
+	size_t len, before = row->hmac_off - HMAC_HEAD - 6 /* head of the map, "hmac" */,
+		    behind;
+	uint8_t *want = unhex(row->hex, &len);
+
+	assert_memory_equal(want + before - 4, "\xa3tam", 4);
+	assert_int_equal(buf_append(&packed, want, before), 0);
+	assert_int_equal(tam_put(&packed,
+				 (struct bytes){ want + row->hmac_off + SALT_AT, HMAC_SIZE },
+				 NULL),
+			 0);
+	behind = packed.len;
+	assert_int_equal(buf_append(&packed, want + behind, len - behind), 0);
+	assert_int_equal(tam_sign(k, "manifest", &packed, NULL), 0);
+	assert_memory_equal(packed.p, want, len);
+	buf_fini(&packed);
+	free(want);
+	key_close(k);
+}
+
+static void random_salts(void **state)
+{
+	struct key *k = key_of("repokey-blake2");
+	struct buf packed[2] = { BUF_INIT, BUF_INIT };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(buf_append(&packed[i], "\x81\xa3tam", 5), 0);
+		assert_int_equal(tam_put(&packed[i], (struct bytes){ 0 }, NULL), 0);
+		assert_int_equal(tam_sign(k, "archive", &packed[i], NULL), 0);
+		assert_int_equal(tam_verify(k, "archive", buf_bytes(&packed[i])), TAM_VALID);
+	}
+	assert_int_equal(packed[0].len, packed[1].len);
+	assert_memory_not_equal(packed[0].p, packed[1].p, packed[0].len);
+	buf_fini(&packed[0]);
+	buf_fini(&packed[1]);
+	key_close(k);
+}
+
+#define ZEROS_16 "00000000000000000000000000000000"
+#define ZEROS_64 "da0040" ZEROS_16 ZEROS_16 ZEROS_16 ZEROS_16
+
+static const struct unfit {
+	const char *name;
+	const char *hex;
+} unfits[] = {
+	{ "nothing", "" },
+	{ "no tam", "81 a161 01" },
+	{ "tam is nil", "81 a374616d c0" },
+	{ "another type", "81 a374616d 83" TYPE "a378797a" HMAC ZEROS_64 SALT BYTES_64 },
+	{ "signed before", "81 a374616d 83" TYPE SUITE HMAC BYTES_64 SALT BYTES_64 },
+	{ "a short hmac", "81 a374616d 83" TYPE SUITE HMAC "b0" ZEROS_16 SALT BYTES_64 },
+	{ "a short salt", "81 a374616d 83" TYPE SUITE HMAC ZEROS_64 SALT "b0" BYTES_16 },
+	{ "cut short", "81 a374616d 83" TYPE SUITE HMAC ZEROS_64 SALT "da0040" BYTES_16 },
+};
+
+static void unfit_one(const void *arg)
+{
+	const struct unfit *row = arg;
+	struct key *k = key_of("repokey");
+	struct buf packed = BUF_INIT;
+	struct err e = ERR_INIT;
+	size_t len;
+	uint8_t *hex = unhex(row->hex, &len);
+
+	assert_int_equal(buf_append(&packed, hex, len), 0);
+	assert_int_equal(tam_sign(k, "archive", &packed, &e), -EINVAL);
+	assert_int_equal(packed.len, len);
+	assert_memory_equal(len ? packed.p : hex, hex, len);
+	buf_fini(&packed);
+	free(hex);
+	key_close(k);
+}
+
+static void refused(void **state)
+{
+	struct key *k = NULL;
+	struct buf packed = BUF_INIT;
+
+	(void)state;
+	assert_int_equal(tam_put(&packed, bytes_str("short"), NULL), -EINVAL);
+	assert_int_equal(packed.len, 0);
+	assert_int_equal(buf_append(&packed, "\x81\xa3tam", 5), 0);
+	assert_int_equal(tam_put(&packed, (struct bytes){ 0 }, NULL), 0);
+	assert_int_equal(key_open_unchecked(&k, KEY_AUTHENTICATED, NULL), 0);
+	assert_int_equal(tam_sign(k, "archive", &packed, NULL), -EINVAL);
+	buf_fini(&packed);
+	key_close(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(of_another_key),
 		cmocka_unit_test(hmac_occurs_earlier),
+		cmocka_unit_test(random_salts),
+		cmocka_unit_test(refused),
 	};
 	int failed;
 
@@ -211,5 +337,8 @@ int main(void)
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	failed += run_table(rows, documented);
 	failed += run_table(shapes, shape_one);
+	failed += run_table(rows, sign_documented);
+	failed += run_table(rows, put_documented);
+	failed += run_table(unfits, unfit_one);
 	return failed;
 }
