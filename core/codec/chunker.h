@@ -69,8 +69,9 @@ struct chunker_scan {
  * data starts with the present chunk and repeats what was given before 0 came back; no byte of
  * it is hashed again.  at_end: nothing follows data.  No bytes at the end are no chunk: 0.
  *
- * Ranges of a sparse file are cut one by one: at_end at the end of each (sparse.h), and the
- * same scan for all of them.
+ * Ranges of a sparse file (sparse.h) are cut one by one, for fixed blocks as Borg's --sparse
+ * does: the header, then each range of data and each hole behind it, at_end at the end of each,
+ * and the same scan for all of them.
  */
 size_t chunker_cut(const struct chunker *c, struct chunker_scan *s, struct bytes data,
 		   bool at_end);

@@ -153,6 +153,11 @@ static const struct list_row {
 	{ "vector 5, seed 0", zeros, 20000, "10,13,11,1023", 0, "8192 8192 3616" },
 	{ "vector 5, seed 0x12345678", zeros, 20000, "10,13,11,1023", 0x12345678,
 	  "8192 8192 3616" },
+	/* The hash of equal bytes is all zeros, or not, depending on an even window. */
+	{ "zeros, window 64", zeros, 1000, "8,12,9,64", 3, "256 256 256 232" },
+	{ "zeros, window 32", zeros, 10000, "8,12,9,32", 0, "4096 4096 1808" },
+	{ "zeros, window 32, seed 1", zeros, 1000, "8,12,9,32", 1, "256 256 256 232" },
+	{ "zeros, window 4096", zeros, 8000, "10,14,12,4096", 0, "1024 1024 1024 4928" },
 	{ "vector 6, 1100", lcg, 1100, "10,13,11,1023", 0, "1100" },
 	{ "vector 6, 2047", lcg, 2047, "10,13,11,1023", 0, "2047" },
 	{ "vector 6, 2048", lcg, 2048, "10,13,11,1023", 0, "2048" },
