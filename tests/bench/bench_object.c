@@ -5,9 +5,13 @@
  *
  * Objects of 2 MiB under repokey, sealed here with OpenSSL alone: incompressible ones stored as
  * they are, and half-compressible ones as lz4, unsealed one at a time (the latency of a random
- * read) and in pairs (throughput).  Then ids, and a million items decoded by our cursor beside
+ * read) and in pairs (throughput).  The same sealed by ours, ids included.  Then ids, and a million
+ * items decoded by our cursor beside
  * msgpack-c.  Each figure is the best of some repetitions.
  */
+
+#include "tests/support/repo_memory.h"
+#include "tests/support/tap.h"
 
 #include "core/codec/mp.h"
 #include "core/crypto/id_hash.h"
@@ -172,6 +176,65 @@ static void bench_unseal(const struct key *key, bool lz4, int repetitions)
 	unsealer_free(u);
 }
 
+/* Id and object of each, as a writer needs them. */
+static double seal_all(struct sealer *s, const struct buf *plain, bool pairs)
+{
+	struct buf out[2] = { BUF_INIT, BUF_INIT };
+	struct buf *const both[2] = { &out[0], &out[1] };
+	struct chunk_id ids[2];
+	double start = now();
+
+	for (size_t i = 0; i < OBJECTS; i += 2) {
+		const struct bytes texts[2] = { buf_bytes(&plain[i]),
+						buf_bytes(&plain[i + 1]) };
+
+		if (pairs) {
+			sealer_id_pair(s, texts, ids);
+			need(object_seal_pair(s, texts, both, NULL) == 0, "seal");
+		}
+		for (size_t j = 0; j < 2 && !pairs; j++) {
+			sealer_id(s, texts[j], &ids[j]);
+			need(object_seal(s, texts[j], both[j], NULL) == 0, "seal");
+		}
+	}
+	start = now() - start;
+	buf_fini(&out[0]);
+	buf_fini(&out[1]);
+	return start;
+}
+
+static void bench_seal(const struct key *key, const char *spec, bool half, int repetitions)
+{
+	struct repo *repo = repo_memory_new();
+	struct buf plain[OBJECTS] = { 0 };
+	struct nonces *nonces = NULL;
+	struct sealer *s = NULL;
+	struct compression how;
+	double alone = 0, pairs = 0, bytes = (double)CHUNK * OBJECTS;
+	char what[64];
+
+	need(nonces_open(&nonces, repo, key, 0, NULL) == 0, "nonces");
+	need(compression_parse(spec, &how, NULL) == 0, "compression");
+	need(sealer_new(&s, key, &how, nonces, NULL) == 0, "sealer");
+	for (size_t i = 0; i < OBJECTS; i++) {
+		need(buf_resize(&plain[i], CHUNK) == 0, "memory");
+		fill(plain[i].p, CHUNK, half, i + 1);
+	}
+	for (int i = 0; i < repetitions; i++) {
+		alone = best(alone, seal_all(s, plain, false));
+		pairs = best(pairs, seal_all(s, plain, true));
+	}
+	snprintf(what, sizeof(what), "seal %s%s, alone", spec, half ? " (half)" : "");
+	report(what, bytes, alone, OBJECTS);
+	snprintf(what, sizeof(what), "seal %s%s, in pairs", spec, half ? " (half)" : "");
+	report(what, bytes, pairs, OBJECTS);
+	for (size_t i = 0; i < OBJECTS; i++)
+		buf_fini(&plain[i]);
+	sealer_free(s);
+	nonces_close(nonces);
+	repo_close(repo);
+}
+
 static void bench_digest(const struct key *key, enum digest_engine engine, size_t size,
 			 int repetitions)
 {
@@ -330,11 +393,19 @@ int main(int argc, char **argv)
 {
 	int repetitions = argc > 1 ? atoi(argv[1]) : 10;
 	struct key *key;
+	char *base;
 
 	need(secret_setup() == 0, "secret memory");
 	key = new_key();
 	bench_unseal(key, false, repetitions);
 	bench_unseal(key, true, repetitions);
+	base = test_dir_make(); /* this machine's record of counters */
+	setenv("BORG_BASE_DIR", base, 1);
+	bench_seal(key, "none", false, repetitions);
+	bench_seal(key, "lz4", false, repetitions);
+	bench_seal(key, "lz4", true, repetitions);
+	bench_seal(key, "zstd,3", true, repetitions);
+	test_dir_remove(base);
 	bench_digest(key, DIGEST_LIBRARY, CHUNK, repetitions);
 	bench_digest(key, DIGEST_FASTEST, CHUNK, repetitions);
 	bench_digest(key, DIGEST_LIBRARY, 64, repetitions);
