@@ -57,6 +57,31 @@ void mutex_unlock(struct mutex *m)
 	check(pthread_mutex_unlock(&m->m));
 }
 
+void rwlock_init(struct rwlock *l)
+{
+	check(pthread_rwlock_init(&l->l, NULL));
+}
+
+void rwlock_fini(struct rwlock *l)
+{
+	check(pthread_rwlock_destroy(&l->l));
+}
+
+void rwlock_read(struct rwlock *l)
+{
+	check(pthread_rwlock_rdlock(&l->l));
+}
+
+void rwlock_write(struct rwlock *l)
+{
+	check(pthread_rwlock_wrlock(&l->l));
+}
+
+void rwlock_unlock(struct rwlock *l)
+{
+	check(pthread_rwlock_unlock(&l->l));
+}
+
 void cond_init(struct cond *c)
 {
 	pthread_condattr_t attr;

@@ -1,8 +1,8 @@
 /*
- * local.c - the repository interface over segments, for readers.
+ * local.c - the repository interface over segments, as far as it reads.
  *
  * Invariants:
- * 1. Nothing in the repository's folder is created, changed, locked or removed.
+ * 1. Nothing in the repository's folder is created, changed, locked or removed here.
  * 2. A snapshot is swapped whole, under `lock`; who took a reference keeps reading by it.
  * 3. What is delivered has a good checksum and the id that was asked for.
  * 4. A failure at a place is believed only when a fresh descriptor and a fresh snapshot fail there
@@ -15,12 +15,10 @@
 
 #include "core/repo/local.h"
 
+#include "core/repo/local_internal.h"
+
 #include "core/base/io.h"
-#include "core/base/thread.h"
 #include "core/repo/config.h"
-#include "core/repo/descriptors.h"
-#include "core/repo/files.h"
-#include "core/repo/snapshot.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,55 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum {
-	RUN_MAX = 256,              /* objects read by one merged read */
-	RUN_BYTES = 512 * 1024,     /* from its first entry to its last */
-	LONE_READ = 16 * 1024,      /* first read of an object whose size is not known */
-	CHASE_MAX = 50,             /* places tried for an object that is moved on and on */
-	INDEXES_MAX = 4,            /* indexes verified for one object */
-	BUFFERS_IDLE = 8,           /* sets of buffers kept between calls ... */
-	BUFFERS_BYTES = 6 << 20,    /* ... and their bytes in all */
-	SETTLED_NS = 100 * 1000000, /* a folder's time is coarse: believe it after this long */
-};
-
 static const struct place nowhere = { UINT32_MAX, 0 };
-
-/* A run: neighbours in one segment, ascending, near enough for one read. */
-struct run {
-	struct place at[RUN_MAX];
-	size_t count;
-};
-
-/* What one call of get_many works in.  Kept between calls: fresh memory of a chunk's size costs
- * more page faults than reading into it. */
-struct get_buffers {
-	struct run run;
-	struct buf window, scratch;
-};
-
-struct local {
-	struct repo repo; /* first: callers see a struct repo */
-	struct snapshot_home home;
-	char *cache_dir;
-	struct descriptors descriptors;
-
-	struct mutex lock; /* guards what follows */
-	struct snapshot *snapshot;
-	struct files_mark mark; /* of the folder when the snapshot was made */
-	bool mark_valid;
-	struct get_buffers *idle[BUFFERS_IDLE];
-	size_t idle_count, idle_bytes;
-
-	struct mutex
-		follow_lock; /* one at a time makes a snapshot; taken before `lock`; guards: */
-	enum { INDEX_UNCHECKED, INDEX_GOOD, INDEX_BAD } verdict; /* on ... */
-	struct index_version judged;                             /* ... this index */
-};
-
-static struct local *local_of(struct repo *r)
-{
-	return (struct local *)r;
-}
 
 static struct snapshot *current_snapshot(struct local *l)
 {
@@ -113,6 +63,34 @@ static bool settled(const struct files_mark *m)
 	       older_than(&m->newest, &now);
 }
 
+static bool is_written(struct local *l)
+{
+	bool written;
+
+	rwlock_read(&l->writer_lock);
+	written = l->writer != NULL;
+	rwlock_unlock(&l->writer_lock);
+	return written;
+}
+
+/* Where the object is: by the transaction under way, where there is one, else by the snapshot. */
+static bool find(struct local *l, const struct snapshot *v, const struct chunk_id *id,
+		 struct place *at)
+{
+	bool found;
+
+	rwlock_read(&l->writer_lock);
+	if (l->writer) {
+		found = writer_find(l->writer, id, at);
+		if (found)
+			(void)writer_flush_for(l->writer, *at, NULL); /* else it is not read */
+	} else {
+		found = snapshot_find(v, id, at);
+	}
+	rwlock_unlock(&l->writer_lock);
+	return found;
+}
+
 /* The index found bad stays bad until there is another.  distrust_kept: so is what stands on the
  * log alone.  Returns whether another transaction is shown. */
 static int follow_locked(struct local *l, bool distrust_kept, struct err *e)
@@ -139,10 +117,12 @@ static int follow_locked(struct local *l, bool distrust_kept, struct err *e)
 	return moved;
 }
 
-static int follow(struct local *l, struct err *e)
+int local_follow(struct local *l, struct err *e)
 {
 	int rc;
 
+	if (is_written(l))
+		return 0; /* nobody else writes */
 	mutex_lock(&l->follow_lock);
 	rc = follow_locked(l, false, e);
 	mutex_unlock(&l->follow_lock);
@@ -162,14 +142,19 @@ static int local_refresh(struct repo *r, struct err *e)
 		if (same)
 			return 0;
 	}
-	return follow(l, e);
+	return local_follow(l, e);
 }
 
 static uint64_t local_transaction(struct repo *r)
 {
-	CLEANUP(snapshot_closep) struct snapshot *v = current_snapshot(local_of(r));
+	struct local *l = local_of(r);
+	CLEANUP(snapshot_closep) struct snapshot *v = current_snapshot(l);
+	uint64_t transaction;
 
-	return snapshot_transaction(v);
+	rwlock_read(&l->writer_lock);
+	transaction = l->writer ? writer_transaction(l->writer) : snapshot_transaction(v);
+	rwlock_unlock(&l->writer_lock);
+	return transaction;
 }
 
 static bool judged(const struct local *l, const struct index_version *version)
@@ -208,6 +193,8 @@ static int check_index(struct local *l, const struct snapshot *doubted, bool mis
 	CLEANUP(snapshot_closep) struct snapshot *v = NULL;
 	int rc;
 
+	if (is_written(l))
+		return 0; /* it was checked before */
 	mutex_lock(&l->follow_lock);
 	rc = check_index_locked(l, misled, e);
 	mutex_unlock(&l->follow_lock);
@@ -256,7 +243,7 @@ static int read_by(struct local *l, const struct snapshot *v, const struct chunk
 		   struct buf *scratch, struct bytes *payload, struct place *at, struct err *e)
 {
 	*at = nowhere;
-	if (!snapshot_find(v, id, at)) {
+	if (!find(l, v, id, at)) {
 		*at = nowhere;
 		return not_found(l, id, e);
 	}
@@ -284,7 +271,7 @@ static int chase(struct local *l, const struct chunk_id *id, struct buf *scratch
 		failed = *at;
 		*at = nowhere;
 		descriptors_drop(&l->descriptors, failed.segment);
-		rc = follow(l, e);
+		rc = local_follow(l, e);
 		if (rc < 0)
 			return rc;
 		snapshot_close(*by);
@@ -333,7 +320,7 @@ static int local_get_fresh(struct repo *r, const struct chunk_id *id, struct buf
 	struct bytes payload;
 	int rc;
 
-	if (snapshot_find(v, id, &at))
+	if (find(l, v, id, &at))
 		descriptors_drop(&l->descriptors, at.segment);
 	rc = read_again(l, id, nowhere, &scratch, &payload, e);
 	if (rc < 0)
@@ -342,14 +329,14 @@ static int local_get_fresh(struct repo *r, const struct chunk_id *id, struct buf
 	return buf_append(out, payload.p, payload.len) < 0 ? err_nomem(e, "object") : 0;
 }
 
-static void find_run(const struct snapshot *v, const struct chunk_id *ids, size_t count,
-		     struct run *run)
+static void find_run(struct local *l, const struct snapshot *v, const struct chunk_id *ids,
+		     size_t count, struct run *run)
 {
 	run->count = 0;
 	while (run->count < count && run->count < RUN_MAX) {
 		struct place at, first = run->at[0];
 
-		if (!snapshot_find(v, &ids[run->count], &at))
+		if (!find(l, v, &ids[run->count], &at))
 			at = nowhere;
 		if (run->count > 0 &&
 		    (at.segment != first.segment || at.off <= run->at[run->count - 1].off ||
@@ -473,7 +460,7 @@ static int local_get_many(struct repo *r, const struct chunk_id *ids, size_t cou
 	for (size_t done = 0; rc == 0 && done < count; done += b->run.count) {
 		struct snapshot *v = current_snapshot(l);
 
-		find_run(v, ids + done, count - done, &b->run);
+		find_run(l, v, ids + done, count - done, &b->run);
 		snapshot_close(v);
 		rc = deliver_run(l, ids + done, done, b, deliver, arg);
 	}
@@ -487,19 +474,22 @@ static int local_has(struct repo *r, const struct chunk_id *id, struct err *e)
 	struct place at;
 
 	(void)e;
-	return snapshot_find(v, id, &at);
+	return find(local_of(r), v, id, &at);
 }
 
 static int local_scan(struct repo *r, repo_each *fn, void *arg, struct err *e)
 {
+	struct local *l = local_of(r);
 	CLEANUP(snapshot_closep) struct snapshot *v = NULL;
 	unsigned left = INDEXES_MAX;
 	int rc;
 
+	if (is_written(l))
+		return writer_scan(l->writer, fn, arg);
 	do {
 		snapshot_close(v);
-		v = current_snapshot(local_of(r));
-		rc = check_index(local_of(r), v, false, e);
+		v = current_snapshot(l);
+		rc = check_index(l, v, false, e);
 		if (rc < 0)
 			return rc;
 	} while (rc > 0 && --left > 0);
@@ -511,7 +501,7 @@ static uint64_t local_place(struct repo *r, const struct chunk_id *id)
 	CLEANUP(snapshot_closep) struct snapshot *v = current_snapshot(local_of(r));
 	struct place at;
 
-	return snapshot_find(v, id, &at) ? (uint64_t)at.segment << 32 | at.off : UINT64_MAX;
+	return find(local_of(r), v, id, &at) ? (uint64_t)at.segment << 32 | at.off : UINT64_MAX;
 }
 
 static int local_space(struct repo *r, struct repo_space *out, struct err *e)
@@ -528,6 +518,8 @@ static void local_close(struct repo *r)
 {
 	struct local *l = local_of(r);
 
+	writer_close(l->writer);
+	lock_close(l->exclusive);
 	descriptors_fini(&l->descriptors);
 	while (l->idle_count > 0)
 		buffers_free(l->idle[--l->idle_count]);
@@ -535,31 +527,13 @@ static void local_close(struct repo *r)
 	config_fini(&r->config);
 	if (l->home.dirfd >= 0)
 		close(l->home.dirfd);
+	rwlock_fini(&l->writer_lock);
 	mutex_fini(&l->lock);
 	mutex_fini(&l->follow_lock);
 	free(l->cache_dir);
 	free(r->path);
 	free(r->canonical);
 	free(l);
-}
-
-/* --- counters --- */
-
-static const char nonce_owner[] = "Repository";
-
-static int local_nonce_get(struct repo *r, uint64_t *next, struct err *e)
-{
-	CLEANUP(cleanup_freep) char *path = path_join(r->path, "nonce");
-
-	return path ? nonce_file_get(path, nonce_owner, next, e) : err_nomem(e, r->path);
-}
-
-static int local_nonce_reserve(struct repo *r, uint64_t next, uint64_t start, struct err *e)
-{
-	CLEANUP(cleanup_freep) char *path = path_join(r->path, "nonce");
-
-	return path ? nonce_file_reserve(path, nonce_owner, next, start, 0666, e)
-		    : err_nomem(e, r->path);
 }
 
 static int local_save_key(struct repo *r, const char *text, struct err *e)
@@ -578,6 +552,14 @@ static const struct repo_ops local_ops = {
 	.scan = local_scan,
 	.place = local_place,
 	.space = local_space,
+	.lock = local_lock,
+	.unlock = local_unlock,
+	.put = local_put,
+	.remove = local_delete,
+	.commit = local_commit,
+	.rollback = local_rollback,
+	.compact = local_compact,
+	.object_size = local_object_size,
 	.nonce_get = local_nonce_get,
 	.nonce_reserve = local_nonce_reserve,
 	.save_key = local_save_key,
@@ -695,6 +677,7 @@ int local_open(struct repo **out, const struct location *where,
 	r = &l->repo;
 	r->ops = &local_ops;
 	l->home.dirfd = -1;
+	rwlock_init(&l->writer_lock);
 	mutex_init(&l->lock);
 	mutex_init(&l->follow_lock);
 	descriptors_init(&l->descriptors);

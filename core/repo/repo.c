@@ -131,3 +131,44 @@ int repo_save_key(struct repo *r, const char *text, struct err *e)
 	r->config.key = copy;
 	return 0;
 }
+
+int repo_lock(struct repo *r, double wait, struct err *e)
+{
+	return r->ops->lock(r, wait, e);
+}
+
+int repo_unlock(struct repo *r, struct err *e)
+{
+	return r->ops->unlock(r, e);
+}
+
+int repo_put(struct repo *r, const struct chunk_id *id, struct bytes object, struct err *e)
+{
+	return r->ops->put(r, id, object, e);
+}
+
+int repo_delete(struct repo *r, const struct chunk_id *id, struct err *e)
+{
+	return r->ops->remove(r, id, e);
+}
+
+int repo_commit(struct repo *r, struct err *e)
+{
+	return r->ops->commit(r, e);
+}
+
+int repo_rollback(struct repo *r, bool remove_files, struct err *e)
+{
+	return r->ops->rollback(r, remove_files, e);
+}
+
+int repo_compact(struct repo *r, const struct compact_options *options, uint64_t *freed,
+		 struct err *e)
+{
+	return r->ops->compact(r, options, freed, e);
+}
+
+int repo_object_size(struct repo *r, const struct chunk_id *id, uint32_t *size, struct err *e)
+{
+	return r->ops->object_size(r, id, size, e);
+}

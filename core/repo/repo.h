@@ -4,8 +4,8 @@
 /*
  * repo.h - keeps opaque objects by id; one interface, several homes.
  *
- * Opened for reading, a repository is never locked and never written to: it shows the state of
- * a committed transaction and follows the log as others commit (design decision 4).  What a
+ * Until repo_lock() a repository is never locked and never written to: it shows the state of a
+ * committed transaction and follows the log as others commit (design decision 4).  What a
  * place holds is believed only when entry checksum and id agree; any failure makes the
  * repository look at fresh files and a fresh snapshot once before it is called damage.
  *
@@ -93,6 +93,48 @@ struct repo_space {
 };
 int repo_space(struct repo *r, struct repo_space *out, struct err *e);
 
+/* --- writing --- */
+
+/*
+ * Take Borg's exclusive lock, waiting for others `wait` seconds (< 0: for ever), and see the newest
+ * transaction, completing what a crash has left.  Threads: one has it, and it alone calls the
+ * functions that follow; reading goes on in all of them.
+ * Errors: LockTimeout -EBUSY; Repository.CheckNeeded -EBADMSG; errno.
+ */
+int repo_lock(struct repo *r, double wait, struct err *e);
+/* Complete index and hints for the last commit, drop what is not committed, give the lock back,
+ * whatever fails.  0 also where it was not locked. */
+int repo_unlock(struct repo *r, struct err *e);
+
+/*
+ * Objects put and deleted are seen by this process at once, and by others after repo_commit(), which
+ * returns when all of it is durable.  A put of a known id replaces the object.
+ * Errors: -ENOENT (Repository.ObjectNotFound) nothing to delete; -EDQUOT
+ * (Repository.StorageQuotaExceeded); -ENOSPC; -EIO.  After one of the last three only
+ * repo_rollback() helps.
+ */
+int repo_put(struct repo *r, const struct chunk_id *id, struct bytes object, struct err *e);
+int repo_delete(struct repo *r, const struct chunk_id *id, struct err *e);
+int repo_commit(struct repo *r, struct err *e);
+/* Back to the last commit; remove_files: give the space back at once. */
+int repo_rollback(struct repo *r, bool remove_files, struct err *e);
+/* Bytes of a stored object, without reading it: an item's csize. */
+int repo_object_size(struct repo *r, const struct chunk_id *id, uint32_t *size, struct err *e);
+
+/*
+ * Rewrite the segments of which more than `threshold` (0 to 1) can be freed, committing on the
+ * way; silently nothing in append-only mode.  cleanup_commits: segments that are a lone COMMIT
+ * count as sparse.
+ */
+struct compact_options {
+	double threshold;
+	bool cleanup_commits;
+	void (*progress)(void *arg, size_t done, size_t total); /* may be NULL */
+	void *progress_arg;
+};
+int repo_compact(struct repo *r, const struct compact_options *options, uint64_t *freed,
+		 struct err *e);
+
 /*
  * The repository's record of the counters its clients have reserved: nonce_file.h.  *next is
  * NONCE_NONE where nothing was reserved yet; who reserves holds the exclusive lock.
@@ -120,6 +162,17 @@ struct repo_ops {
 	int (*scan)(struct repo *r, repo_each *fn, void *arg, struct err *e);
 	uint64_t (*place)(struct repo *r, const struct chunk_id *id);
 	int (*space)(struct repo *r, struct repo_space *out, struct err *e);
+	int (*lock)(struct repo *r, double wait, struct err *e);
+	int (*unlock)(struct repo *r, struct err *e);
+	int (*put)(struct repo *r, const struct chunk_id *id, struct bytes object,
+		   struct err *e);
+	int (*remove)(struct repo *r, const struct chunk_id *id, struct err *e);
+	int (*commit)(struct repo *r, struct err *e);
+	int (*rollback)(struct repo *r, bool remove_files, struct err *e);
+	int (*compact)(struct repo *r, const struct compact_options *options, uint64_t *freed,
+		       struct err *e);
+	int (*object_size)(struct repo *r, const struct chunk_id *id, uint32_t *size,
+			   struct err *e);
 	int (*nonce_get)(struct repo *r, uint64_t *next, struct err *e);
 	int (*nonce_reserve)(struct repo *r, uint64_t next, uint64_t start, struct err *e);
 	int (*save_key)(struct repo *r, const char *text, struct err *e);

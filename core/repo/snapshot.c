@@ -260,8 +260,9 @@ static int none_committed(const struct snapshot_home *home, const struct segment
 	return same ? check_needed(home, e) : -ESTALE;
 }
 
-/* The newest transaction of the log: 0, -ESTALE, -errno. */
-static int newest_transaction(const struct snapshot_home *home, uint32_t *out, struct err *e)
+/* The newest transaction of the log: 1; 0 none was ever committed; -ESTALE; -errno. */
+static int newest_transaction(const struct snapshot_home *home, bool has_index, uint32_t *out,
+			      struct err *e)
 {
 	struct segment_list l;
 	size_t last;
@@ -272,10 +273,10 @@ static int newest_transaction(const struct snapshot_home *home, uint32_t *out, s
 	rc = last_committed(home, &l, &last, e);
 	if (rc == 1)
 		*out = l.numbers[last];
-	else if (rc == 0)
+	else if (rc == 0 && has_index)
 		rc = none_committed(home, &l, e);
 	segment_list_fini(&l);
-	return rc < 0 ? rc : 0;
+	return rc;
 }
 
 /* No index to trust: all of the log, unless `before`, or what is kept, is that already. */
@@ -293,9 +294,14 @@ static int make_from_log(struct snapshot **out, const struct snapshot_home *home
 	p.has_index = files_newest_index(home->dirfd, &p.index_number, e);
 	if (p.has_index < 0)
 		return p.has_index;
-	rc = newest_transaction(home, &v->transaction, e);
+	rc = newest_transaction(home, p.has_index, &v->transaction, e);
 	if (rc < 0)
 		return rc;
+	if (rc == 0) {
+		v->transaction = SNAPSHOT_NO_TRANSACTION;
+		*out = TAKE(v);
+		return 0;
+	}
 	if (!distrust->kept && before && before->own_index &&
 	    before->transaction == v->transaction) {
 		*out = snapshot_ref(before);

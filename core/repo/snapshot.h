@@ -34,7 +34,8 @@ struct snapshot_distrust {
 /*
  * The snapshot of the repository as it is now.  `before` (may be NULL) is built upon where it still
  * fits.
- * Errors: -EBADMSG with Repository.CheckNeeded where no transaction is committed; errno.
+ * Errors: -EBADMSG with Repository.CheckNeeded where there is an index and nothing is committed;
+ * errno.
  */
 int snapshot_make(struct snapshot **out, const struct snapshot_home *home,
 		  struct snapshot *before, const struct snapshot_distrust *distrust,
@@ -44,6 +45,8 @@ void snapshot_close(struct snapshot *v); /* drops a reference; does nothing for 
 DEFINE_CLEANUP(struct snapshot *, snapshot_close);
 
 bool snapshot_find(const struct snapshot *v, const struct chunk_id *id, struct place *out);
+/* Nothing was ever committed: a repository whose making was cut short, or is under way. */
+#define SNAPSHOT_NO_TRANSACTION UINT32_MAX
 uint64_t snapshot_transaction(const struct snapshot *v);
 /* Does it stand on one of the repository's own index files?  Which, then. */
 bool snapshot_index(const struct snapshot *v, struct index_version *version);

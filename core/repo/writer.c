@@ -79,6 +79,8 @@ int writer_flush_for(struct writer *w, struct place at, struct err *e)
 {
 	int rc;
 
+	if (at.segment < atomic_load_explicit(&w->open_segment, memory_order_acquire))
+		return 0;
 	mutex_lock(&w->append_lock);
 	rc = w->log ? segment_writer_flush_for(w->log, at, e) : 0;
 	mutex_unlock(&w->append_lock);
@@ -234,6 +236,9 @@ int writer_put(struct writer *w, const struct chunk_id *id, struct bytes object,
 
 	mutex_lock(&w->append_lock);
 	rc = put_locked(w, id, object, e);
+	if (w->log)
+		atomic_store_explicit(&w->open_segment, segment_writer_number(w->log),
+				      memory_order_release);
 	mutex_unlock(&w->append_lock);
 	return rc;
 }

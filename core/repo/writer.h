@@ -61,17 +61,7 @@ int writer_finish(struct writer *w, struct err *e);
 
 uint64_t writer_transaction(const struct writer *w); /* UINT32_MAX: none yet */
 
-/*
- * Rewrite the segments of which more than `threshold` (0 to 1) can be freed; commits on the way
- * and at the end.  In append-only mode it does nothing.  cleanup_commits: count every segment
- * that is a lone COMMIT as sparse.
- */
-struct compact_options {
-	double threshold;
-	bool cleanup_commits;
-	void (*progress)(void *arg, size_t done, size_t total);
-	void *progress_arg;
-};
+/* See repo_compact(). */
 int writer_compact(struct writer *w, const struct compact_options *options, uint64_t *freed,
 		   struct err *e);
 

@@ -68,9 +68,9 @@ int writer_remove_segment(struct writer *w, uint32_t number, struct err *e)
 	descriptors_drop(w->home.descriptors, number);
 	rc = unlinkat(folder_fd(w), path, 0) < 0 ? -errno : 0;
 	if (rc == -ENOSPC) {
-		CLEANUP(cleanup_closep)
 		int fd = openat(folder_fd(w), path, O_WRONLY | O_TRUNC | O_CLOEXEC);
 
+		cleanup_closep(&fd);
 		rc = unlinkat(folder_fd(w), path, 0) < 0 ? -errno : 0;
 	}
 	return rc < 0 && rc != -ENOENT ? fail(w, path, rc, e) : 0;

@@ -8,6 +8,8 @@
 #include "core/repo/segment_writer.h"
 #include "core/repo/writer.h"
 
+#include <stdatomic.h>
+
 /*
  * States: idle (active false) -> active by writer_begin(), at the first entry -> idle by
  * writer_commit() or writer_rollback().
@@ -31,9 +33,10 @@ struct writer {
 	bool active;           /* there may be entries behind the last COMMIT */
 	bool over_quota;
 	struct segment_writer *log; /* NULL before the first entry */
+	atomic_uint open_segment;   /* its number: only there may entries wait in memory */
 };
 
-#define NO_TRANSACTION UINT32_MAX
+#define NO_TRANSACTION SNAPSHOT_NO_TRANSACTION
 
 /* --- replay.c: the state of the last transaction --- */
 
