@@ -389,6 +389,37 @@ static void what_is_damaged_is_named(struct home *h)
 	holds(h->repo, 2, 0, "two", 0);
 }
 
+static void counters(struct repo *r, uint64_t want)
+{
+	uint64_t next = 0;
+
+	assert_int_equal(repo_nonce_get(r, &next, NULL), 0);
+	assert_true(next == want);
+}
+
+/* Who does not know what was reserved before cannot reserve, and nothing is given back. */
+static void counters_are_reserved_once(struct home *h)
+{
+	struct err e = ERR_INIT;
+
+	put_text(h, 1, "one");
+	h->maker->commit(h);
+	counters(h->repo, NONCE_NONE);
+	assert_int_equal(repo_nonce_reserve(h->repo, 9, 5, &e), -EBUSY);
+	assert_true(strlen(e.msg) > 0);
+	counters(h->repo, NONCE_NONE);
+	assert_int_equal(repo_nonce_reserve(h->repo, 9, NONCE_NONE, NULL), 0);
+	counters(h->repo, 9);
+	assert_int_equal(repo_nonce_reserve(h->repo, 12, NONCE_NONE, NULL), -EBUSY);
+	assert_int_equal(repo_nonce_reserve(h->repo, 12, 8, NULL), -EBUSY);
+	assert_int_equal(repo_nonce_reserve(h->repo, 9, 9, NULL), -EINVAL);
+	assert_int_equal(repo_nonce_reserve(h->repo, 4, 9, NULL), -EINVAL);
+	assert_int_equal(repo_nonce_reserve(h->repo, NONCE_NONE, 9, NULL), -EINVAL);
+	counters(h->repo, 9);
+	assert_int_equal(repo_nonce_reserve(h->repo, UINT64_MAX - 1, 9, NULL), 0);
+	counters(h->repo, UINT64_MAX - 1);
+}
+
 static const struct row {
 	const char *name;
 	void (*run)(struct home *h);
@@ -399,6 +430,7 @@ static const struct row {
 	{ "a scan shows each id once", a_scan_shows_each_id_once },
 	{ "many come in order", many_come_in_order },
 	{ "what is damaged is named", what_is_damaged_is_named },
+	{ "counters are reserved once", counters_are_reserved_once },
 };
 
 static void run_one(const void *arg)

@@ -295,7 +295,11 @@ static int memory_nonce_reserve(struct repo *r, uint64_t next, uint64_t start, s
 	int code;
 
 	mutex_lock(&m->lock);
-	code = m->nonce_code ? m->nonce_code : m->nonce != start ? EBUSY : 0;
+	code = m->nonce_code;
+	if (code == 0 && m->nonce != start)
+		code = EBUSY;
+	if (code == 0 && (next == NONCE_NONE || (start != NONCE_NONE && next <= start)))
+		code = EINVAL;
 	m->nonce_code = 0;
 	if (code == 0) {
 		m->nonce = next;
