@@ -554,6 +554,7 @@ static const struct repo_ops local_ops = {
 	.space = local_space,
 	.lock = local_lock,
 	.unlock = local_unlock,
+	.break_lock = local_break_lock,
 	.put = local_put,
 	.remove = local_delete,
 	.commit = local_commit,
@@ -692,7 +693,8 @@ int local_open(struct repo **out, const struct location *where,
 	l->home.segments_per_dir = r->config.segments_per_dir;
 	l->descriptors.dirfd = l->home.dirfd;
 	l->descriptors.segments_per_dir = l->home.segments_per_dir;
-	rc = first_snapshot(l, e);
+	l->config_only = options && options->config_only;
+	rc = l->config_only ? 0 : first_snapshot(l, e);
 	if (rc < 0)
 		return rc;
 	*out = TAKE(r);

@@ -39,6 +39,7 @@ struct local {
 	struct repo repo; /* first: callers see a struct repo */
 	struct snapshot_home home;
 	char *cache_dir;
+	bool config_only; /* there is no snapshot */
 	struct descriptors descriptors;
 
 	struct rwlock writer_lock; /* guards: */
@@ -73,6 +74,7 @@ int local_follow(struct local *l,
 
 int local_lock(struct repo *r, double wait, struct err *e);
 int local_unlock(struct repo *r, struct err *e);
+int local_break_lock(struct repo *r, struct err *e);
 int local_put(struct repo *r, const struct chunk_id *id, struct bytes object, struct err *e);
 int local_delete(struct repo *r, const struct chunk_id *id, struct err *e);
 int local_commit(struct repo *r, struct err *e);

@@ -39,6 +39,8 @@ int local_lock(struct repo *r, double wait, struct err *e)
 	rc = lock_acquire(&l->exclusive, path, LOCK_EXCLUSIVE, &options, e);
 	if (rc < 0)
 		return rc;
+	if (l->config_only)
+		return 0;
 	rc = local_follow(l, e);
 	if (rc >= 0)
 		rc = open_writer(l, e);
@@ -67,9 +69,16 @@ int local_unlock(struct repo *r, struct err *e)
 	l->exclusive = NULL;
 	if (rc == 0)
 		rc = released;
-	if (rc == 0)
+	if (rc == 0 && !l->config_only)
 		rc = local_follow(l, e);
 	return rc < 0 ? rc : 0;
+}
+
+int local_break_lock(struct repo *r, struct err *e)
+{
+	CLEANUP(cleanup_freep) char *path = path_join(r->path, "lock");
+
+	return path ? lock_break(path, e) : err_nomem(e, r->path);
 }
 
 static int not_locked(const struct repo *r, struct err *e)

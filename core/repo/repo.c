@@ -142,6 +142,11 @@ int repo_unlock(struct repo *r, struct err *e)
 	return r->ops->unlock(r, e);
 }
 
+int repo_break_lock(struct repo *r, struct err *e)
+{
+	return r->ops->break_lock(r, e);
+}
+
 int repo_put(struct repo *r, const struct chunk_id *id, struct bytes object, struct err *e)
 {
 	return r->ops->put(r, id, object, e);

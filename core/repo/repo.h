@@ -25,6 +25,8 @@ struct repo_options {
 	const char
 		*cache_dir; /* folder for a rebuilt index, created on demand; NULL: memory only.
 				* It is the cache top folder; the repository's id is appended. */
+	bool config_only; /* No object is needed: only the configuration is read, and repo_lock()
+			   * does no more than lock. */
 };
 
 /* What the repository's own configuration says. */
@@ -106,6 +108,9 @@ int repo_lock(struct repo *r, double wait, struct err *e);
  * whatever fails.  0 also where it was not locked. */
 int repo_unlock(struct repo *r, struct err *e);
 
+/* Remove all locks of it, whoever has them. */
+int repo_break_lock(struct repo *r, struct err *e);
+
 /*
  * Objects put and deleted are seen by this process at once, and by others after repo_commit(), which
  * returns when all of it is durable.  A put of a known id replaces the object.
@@ -164,6 +169,7 @@ struct repo_ops {
 	int (*space)(struct repo *r, struct repo_space *out, struct err *e);
 	int (*lock)(struct repo *r, double wait, struct err *e);
 	int (*unlock)(struct repo *r, struct err *e);
+	int (*break_lock)(struct repo *r, struct err *e);
 	int (*put)(struct repo *r, const struct chunk_id *id, struct bytes object,
 		   struct err *e);
 	int (*remove)(struct repo *r, const struct chunk_id *id, struct err *e);

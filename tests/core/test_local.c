@@ -899,6 +899,39 @@ static void many_find_the_index_bad(void **state)
 	sandbox_fini(&s);
 }
 
+/* Without a log that could be read. */
+static void a_configuration_alone(void **state)
+{
+	struct golden *g = golden_open("enc-repokey");
+	struct location where = { .proto = LOCATION_FILE, .path = g->repo };
+	struct repo_options options = { .config_only = true };
+	struct repo *r = NULL, *another = NULL;
+	struct err e = ERR_INIT;
+
+	(void)state;
+	shell(g->repo, "rm -r data/* index.* hints.* integrity.*");
+	assert_int_equal(repo_open(&r, &where, &options, &e), 0);
+	assert_int_equal(repo_lock(r, 0, &e), 0);
+	shell(g->repo, "test -d lock.exclusive");
+	assert_int_equal(repo_put(r, &(struct chunk_id){ 0 }, bytes_str("x"), &e), -ENOLCK);
+	assert_int_equal(repo_save_key(r, "hqlh\nbGdv", &e), 0);
+	assert_string_equal(repo_config(r)->key, "hqlh\nbGdv");
+	assert_int_equal(repo_open(&another, &where, &options, &e), 0);
+	assert_string_equal(repo_config(another)->key, "hqlh\nbGdv");
+	assert_int_equal(repo_save_key(r, "", &e), 0);
+	assert_null(repo_config(r)->key);
+	assert_int_equal(repo_unlock(r, &e), 0);
+	shell(g->repo, "test ! -e lock.exclusive && mkdir lock.exclusive && "
+		       "touch lock.exclusive/elsewhere@1.7-0 lock.roster");
+	assert_int_equal(repo_lock(another, 0, &e), -EBUSY);
+	assert_int_equal(repo_break_lock(r, &e), 0);
+	assert_int_equal(repo_lock(another, 0, &e), 0);
+	repo_close(another); /* releases */
+	shell(g->repo, "test ! -e lock.exclusive && test ! -e lock.roster");
+	repo_close(r);
+	golden_close(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -915,6 +948,7 @@ int main(void)
 		cmocka_unit_test(a_stale_view_heals_itself),
 		cmocka_unit_test(reading_goes_on_while_borg_writes),
 		cmocka_unit_test(many_find_the_index_bad),
+		cmocka_unit_test(a_configuration_alone),
 	};
 	int rc = run_table(index_rows, index_changed_one);
 
