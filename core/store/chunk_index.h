@@ -14,7 +14,7 @@
  *  3. It is committed after the repository.  A crash leaves it behind, which the next
  *     chunk_index_sync() makes good, never ahead.
  *  4. Everything read is checked.  Damage is -EBADMSG, and the file is gone: the next opening
- *     begins an empty one.
+ *     or synchronisation begins an empty one.
  *
  * A session: chunk_index_sync() to the manifest it found; then for what it changes
  *
@@ -75,7 +75,7 @@ typedef int chunk_index_read(void *arg, const struct chunk_id *archive, struct c
 /*
  * Bring it to exactly these archives: `read` is called for each that it does not know, those not
  * listed are forgotten.  What was read is kept even when a later archive fails.
- * Nothing may be staged.  Errors: -EBADMSG (see 4: open again, and synchronise); read's.
+ * Nothing may be staged.  Errors: read's own; those of the cache folder.
  */
 int chunk_index_sync(struct chunk_index *x, const struct chunk_id *manifest_hash,
 		     const struct chunk_id *archives, size_t count, chunk_index_read *read,
