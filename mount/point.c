@@ -77,18 +77,18 @@ static int run_helper(const char *const argv[])
 
 int mount_unmount(const char *point, bool lazy, struct err *e)
 {
+	/* Borg's order: scripts know the first one's words and exit status. */
 	const char *const helpers[][6] = {
-		{ "fusermount3", "-u", lazy ? "-z" : "--", lazy ? "--" : point,
-		  lazy ? point : NULL, NULL },
 		{ "fusermount", "-u", lazy ? "-z" : "--", lazy ? "--" : point,
+		  lazy ? point : NULL, NULL },
+		{ "fusermount3", "-u", lazy ? "-z" : "--", lazy ? "--" : point,
 		  lazy ? point : NULL, NULL },
 		{ "umount", lazy ? "-l" : "--", lazy ? "--" : point, lazy ? point : NULL,
 		  NULL },
 	};
-	size_t first = geteuid() == 0 ? 2 : 0;
 	int rc = -ENOENT;
 
-	for (size_t i = first; i < 3 && rc == -ENOENT; i++)
+	for (size_t i = 0; i < 3 && rc == -ENOENT; i++)
 		rc = run_helper(helpers[i]);
 	if (rc < 0)
 		return err_set(e, -rc, "%s: cannot run a program to unmount it: %s", point,

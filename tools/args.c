@@ -71,11 +71,11 @@ static const char *option_name(const struct arg_option *o, char out[NAME_MAX_SHO
 	int n = 0;
 
 	out[0] = 0;
-	if (o->letter)
-		n += snprintf(out + n, NAME_MAX_SHOWN - (size_t)n, "-%c", o->letter);
 	if (o->synonym)
-		n += snprintf(out + n, NAME_MAX_SHOWN - (size_t)n, "%s--%s", n ? "/" : "",
-			      o->synonym);
+		n += snprintf(out + n, NAME_MAX_SHOWN - (size_t)n, "--%s", o->synonym);
+	if (o->letter)
+		n += snprintf(out + n, NAME_MAX_SHOWN - (size_t)n, "%s-%c", n ? "/" : "",
+			      o->letter);
 	if (o->name)
 		snprintf(out + n, NAME_MAX_SHOWN - (size_t)n, "%s--%s", n ? "/" : "", o->name);
 	return out;
@@ -495,7 +495,7 @@ int args_parse(const struct arg_parser *p, int argc, char **argv, struct arg_lis
 
 /* --- converters --- */
 
-static int invalid(const char *type, const char *text, struct err *e)
+int args_invalid(const char *type, const char *text, struct err *e)
 {
 	CLEANUP(buf_fini) struct buf shown = BUF_INIT;
 
@@ -521,7 +521,7 @@ int arg_int(void *field, const char *text, struct err *e)
 	long v;
 
 	if (!parse_int(text, &v))
-		return invalid("int", text, e);
+		return args_invalid("int", text, e);
 	*(int *)field = (int)v;
 	return 0;
 }
@@ -531,7 +531,7 @@ int arg_count(void *field, const char *text, struct err *e)
 	long v;
 
 	if (!parse_int(text, &v) || v < 0)
-		return invalid("int", text, e);
+		return args_invalid("int", text, e);
 	*(unsigned *)field = (unsigned)v;
 	return 0;
 }
@@ -541,7 +541,7 @@ int arg_positive(void *field, const char *text, struct err *e)
 	long v;
 
 	if (!parse_int(text, &v))
-		return invalid("positive_int_validator", text, e);
+		return args_invalid("positive_int_validator", text, e);
 	if (v < 1)
 		return err_set(e, EINVAL, "A positive integer is required: %s", text);
 	*(unsigned *)field = (unsigned)v;
@@ -588,8 +588,9 @@ static void wrap_text(struct wrap *w, const char *text)
 /* "-P PREFIX" of the usage line: the first spelling of the option with its metavar. */
 static void short_form(const struct arg_option *o, char *out, size_t size)
 {
-	int n = o->letter ? snprintf(out, size, "-%c", o->letter)
-			  : snprintf(out, size, "--%s", o->name);
+	int n = o->letter && !o->synonym
+			? snprintf(out, size, "-%c", o->letter)
+			: snprintf(out, size, "--%s", o->synonym ? o->synonym : o->name);
 
 	if (o->kind == ARG_VALUE && n > 0 && (size_t)n < size)
 		snprintf(out + n, size - (size_t)n, " %s", o->metavar);
@@ -600,25 +601,31 @@ static const struct arg_option *row(const struct arg_options *set, size_t i)
 	return i < set->count && set->rows[i].help ? &set->rows[i] : NULL;
 }
 
+static bool excludes(const struct arg_option *a, const struct arg_option *b)
+{
+	return a && b && a->exclusive && a->exclusive == b->exclusive;
+}
+
+/* "[-h]", and "[--first N | --last N]", which is not broken. */
 static void usage_options(struct wrap *w, const struct arg_options *set)
 {
-	char form[NAME_MAX_SHOWN], word[2 * NAME_MAX_SHOWN];
+	char form[NAME_MAX_SHOWN], word[4 * NAME_MAX_SHOWN];
+	size_t n = 0;
 
 	for (size_t i = 0; i < set->count; i++) {
 		const struct arg_option *o = row(set, i);
-		const struct arg_option *before = i ? row(set, i - 1) : NULL;
-		const struct arg_option *behind = row(set, i + 1);
+		bool goes_on = excludes(o, row(set, i + 1));
 
 		if (!o)
 			continue;
 		short_form(o, form, sizeof(form));
-		snprintf(word, sizeof(word), "%s%s%s",
-			 o->exclusive && before && before->exclusive == o->exclusive ? "| "
-										     : "[",
-			 form,
-			 o->exclusive && behind && behind->exclusive == o->exclusive ? ""
-										     : "]");
-		wrap_word(w, word, strlen(word));
+		n += (size_t)snprintf(word + n, sizeof(word) - n, "%s%s%s", n ? " | " : "[",
+				      form, goes_on ? "" : "]");
+		assert(n < sizeof(word));
+		if (goes_on)
+			continue;
+		wrap_word(w, word, n);
+		n = 0;
 	}
 }
 
@@ -636,6 +643,8 @@ static void usage_slots(struct wrap *w, const struct arg_parser *p)
 			 slot->metavar);
 		wrap_word(w, word, strlen(word));
 	}
+	if (p->sub_command)
+		wrap_word(w, "...", 3); /* what the command's own parser takes */
 }
 
 int args_usage(const struct arg_parser *p, size_t width, struct buf *out)
@@ -646,8 +655,8 @@ int args_usage(const struct arg_parser *p, size_t width, struct buf *out)
 	(void)buf_append_str(out, "usage: ");
 	(void)buf_append_str(out, p->program);
 	(void)buf_append_byte(out, ' ');
-	usage_options(&w, &p->options[0]);
-	usage_options(&w, &p->options[1]);
+	usage_options(&w, &p->options[p->sub_command]);
+	usage_options(&w, &p->options[!p->sub_command]);
 	if (w.column > w.indent && p->positional_count)
 		wrap_newline(&w);
 	usage_slots(&w, p);
@@ -664,8 +673,8 @@ static void help_row(struct buf *out, size_t width, const char *head, const char
 	(void)buf_append_str(out, head);
 	if (used + 2 > COLUMN)
 		wrap_newline(&w);
-	for (; used + 2 <= COLUMN && used < COLUMN; used++)
-		(void)buf_append_byte(out, ' ');
+	else
+		(void)buf_append(out, "                        ", COLUMN - used);
 	wrap_text(&w, help);
 	(void)buf_append_byte(out, '\n');
 }
@@ -674,17 +683,21 @@ static void help_row(struct buf *out, size_t width, const char *head, const char
 static void long_form(const struct arg_option *o, char *out, size_t size)
 {
 	char value[NAME_MAX_SHOWN] = "", letter[3] = { '-', o->letter, 0 };
-	const char *names[] = { o->synonym, o->name };
-	int n = 0;
+	const struct {
+		const char *dashes, *name;
+	} forms[] = {
+		{ "--", o->synonym },
+		{ "", o->letter ? letter : NULL },
+		{ "--", o->name },
+	};
+	size_t n = 0;
 
 	if (o->kind == ARG_VALUE)
 		snprintf(value, sizeof(value), " %s", o->metavar);
-	if (o->letter)
-		n = snprintf(out, size, "%s%s", letter, value);
-	for (size_t i = 0; i < 2; i++)
-		if (names[i] && n >= 0 && (size_t)n < size)
-			n += snprintf(out + n, size - (size_t)n, "%s--%s%s", n ? ", " : "",
-				      names[i], value);
+	for (size_t i = 0; i < 3; i++)
+		if (forms[i].name && n < size)
+			n += (size_t)snprintf(out + n, size - n, "%s%s%s%s", n ? ", " : "",
+					      forms[i].dashes, forms[i].name, value);
 }
 
 static void help_options(struct buf *out, size_t width, const char *title,

@@ -34,7 +34,7 @@ enum arg_kind {
 struct arg_option {
 	char letter;         /* 0: none */
 	const char *name;    /* without dashes; NULL: none */
-	const char *synonym; /* a second long name, or NULL */
+	const char *synonym; /* another long name, which is shown first; or NULL */
 	enum arg_kind kind;
 	size_t offset;        /* of the field in the set's struct */
 	int value;            /* ARG_SET, ARG_LEAVE */
@@ -97,6 +97,8 @@ int arg_int(void *field, const char *text, struct err *e);      /* int */
 int arg_count(void *field, const char *text, struct err *e);    /* unsigned, >= 0 */
 int arg_positive(void *field, const char *text, struct err *e); /* unsigned, >= 1 */
 
+/* -EINVAL, "invalid TYPE value: 'TEXT'", as argparse says of what a converter refuses. */
+int args_invalid(const char *type, const char *text, struct err *e);
 /* text as Python's repr() of a string shows it, into out. */
 void args_repr(const char *text, struct buf *out);
 

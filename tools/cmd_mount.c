@@ -50,8 +50,11 @@ static const struct arg_option mount_options[] = {
 	  .metavar = "OPTIONS",
 	  .help = "Extra mount options",
 	  .once = true },
+	{ .name = "numeric-owner",
+	  .kind = ARG_FLAG,
+	  .offset = offsetof(struct mount_args, numeric_ids),
+	  .help = "deprecated, use ``--numeric-ids`` instead" },
 	{ .name = "numeric-ids",
-	  .synonym = "numeric-owner",
 	  .kind = ARG_FLAG,
 	  .offset = offsetof(struct mount_args, numeric_ids),
 	  .help = "use numeric user and group identifiers from archive(s)" },
@@ -86,15 +89,22 @@ static void mount_args_fini(void *arg)
 
 /* --- before anything is opened --- */
 
-static int check_combination(const struct mount_args *args, const struct mount_options *o,
-			     struct err *e)
+static int check_available(struct err *e)
 {
 	const char *fuse = getenv("BORG_FUSE_IMPL");
 
-	if (fuse && strcmp(fuse, "none") == 0)
-		return err_set_id(e, ENOTSUP, "Error",
-				  "borg mount not available: no FUSE support, "
-				  "BORG_FUSE_IMPL=none.");
+	if (!fuse || strcmp(fuse, "none") != 0)
+		return 0;
+	return err_set_id(e, ENOTSUP, "Error",
+			  "borg mount not available: no FUSE support, BORG_FUSE_IMPL=none.");
+}
+
+static int check_combination(const struct mount_args *args, const struct mount_options *o,
+			     struct err *e)
+{
+	if (args->strip_components < 0)
+		return err_set_id(e, EINVAL, "Error",
+				  "Error: --strip-components: the number must not be negative");
 	if (args->where.archive && o->versions)
 		return err_set_id(
 			e, EINVAL, "Error",
@@ -273,22 +283,45 @@ static int serve_in_its_place(struct run *run, const struct mount_args *args,
 	return serve(run, args, o, point, &background, e);
 }
 
+static int check_request(const struct mount_args *args, struct mount_options *out,
+			 struct err *e)
+{
+	int rc = args->options ? mount_options_parse(out, args->options, e) : 0;
+
+	return rc < 0 ? rc : check_combination(args, out, e);
+}
+
+/* Wrong options are said where the repository can be opened, as by Borg; but nobody is asked for
+ * a passphrase for a mount that will be refused. */
+static int check_repository(const struct mount_args *args, struct err *e)
+{
+	struct repo *repo = NULL;
+	int rc = repo_open(&repo, &args->where, &(struct repo_options){ 0 }, e);
+
+	repo_close(repo);
+	return rc;
+}
+
 static int run_mount(struct run *run, void *arg, struct err *e)
 {
 	struct mount_args *args = arg;
 	CLEANUP(mount_options_fini) struct mount_options options = { 0 };
 	CLEANUP(cleanup_freep) char *point = NULL;
-	int rc = args->options ? mount_options_parse(&options, args->options, e) : 0;
+	struct err why = ERR_INIT;
+	int rc = check_available(e), asked;
 
-	if (rc == 0 && args->strip_components < 0)
-		rc = err_set_id(e, EINVAL, "Error",
-				"Error: --strip-components: the number must not be negative");
-	if (rc == 0)
-		rc = check_combination(args, &options, e);
-	if (rc == 0)
-		rc = matcher_complete(&args->matcher, &args->paths, e);
 	if (rc == 0)
 		rc = check_point(args, &point, e);
+	if (rc < 0)
+		return rc;
+	asked = check_request(args, &options, &why);
+	if (asked < 0) {
+		rc = check_repository(args, e);
+		if (rc == 0)
+			*e = why;
+		return rc < 0 ? rc : asked;
+	}
+	rc = matcher_complete(&args->matcher, &args->paths, e);
 	return rc < 0 ? rc : serve_in_its_place(run, args, &options, point, e);
 }
 

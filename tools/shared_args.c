@@ -61,15 +61,10 @@ int arg_archive(void *field, const char *text, struct err *e)
 
 int arg_sort_by(void *field, const char *text, struct err *e)
 {
-	CLEANUP(buf_fini) struct buf shown = BUF_INIT;
-
-	if (select_sort_keys(text) == 0) {
-		*(const char **)field = text;
-		return 0;
-	}
-	args_repr(text, &shown);
-	return err_set(e, EINVAL, "invalid SortBySpec value: %.*s", (int)shown.len,
-		       (const char *)shown.p);
+	if (select_sort_keys(text) < 0)
+		return args_invalid("SortBySpec", text, e);
+	*(const char **)field = text;
+	return 0;
 }
 
 void filter_fini(struct select_options *filter)
@@ -91,7 +86,9 @@ static int with_matcher(void *field, const char *text,
 
 int arg_exclude(void *field, const char *text, struct err *e)
 {
-	return with_matcher(field, text, matcher_exclude, e);
+	int rc = with_matcher(field, text, matcher_exclude, e);
+
+	return rc == -ENOENT ? args_invalid("parse_exclude_pattern", text, e) : rc;
 }
 
 int arg_exclude_from(void *field, const char *text, struct err *e)

@@ -278,7 +278,7 @@ static int take_style(const char **text, enum match_style *style, struct err *e)
 	if (!is_alnum(t[0]) || !is_alnum(t[1]) || t[2] != ':')
 		return 0;
 	if (!find_style(t, 2, style))
-		return err_set(e, EINVAL, "Unknown pattern style: %.2s", t);
+		return err_set(e, ENOENT, "Unknown pattern style: %.2s", t);
 	*text = t + 3;
 	return 0;
 }
@@ -418,6 +418,9 @@ static int read_patterns(const char *file, struct buf *out, struct err *e)
 {
 	int rc = file_read(AT_FDCWD, file, FILE_MAX, out, NULL);
 
+	if (rc == -ENOENT)
+		return err_set_id(e, ENOENT, "Error", "Error: [Errno %d] %s: '%s'", ENOENT,
+				  strerror(ENOENT), file);
 	if (rc < 0)
 		return err_set(e, -rc, "[Errno %d] %s: '%s'", -rc, strerror(-rc), file);
 	return buf_append_byte(out, '\0') < 0 ? err_nomem(e, file) : 0;

@@ -31,7 +31,8 @@ int matcher_new(struct matcher **out, struct err *e);
 void matcher_free(struct matcher *m);
 DEFINE_CLEANUP(struct matcher *, matcher_free);
 
-/* Each adds in the order of the command line.  Errors: -EINVAL with Borg's text. */
+/* Each adds in the order of the command line.  Errors: -EINVAL with Borg's text, -ENOENT no such
+ * style, or with a msgid no such file. */
 int matcher_exclude(struct matcher *m, const char *pattern, struct err *e); /* -e */
 int matcher_exclude_from(struct matcher *m, const char *file, struct err *e);
 int matcher_pattern(struct matcher *m, const char *line, struct err *e); /* --pattern */

@@ -94,13 +94,14 @@ static void refusals(void **state)
 {
 	static const struct {
 		const char *line, *says;
+		int rc; /* 0: -EINVAL */
 	} rows[] = {
 		{ "", "A pattern/command must not be empty." },
 		{ "x a", "A pattern/command must start with any of: -, !, +, R, r, P, p" },
 		{ "+", "A pattern/command must have a value part." },
 		{ "-  ", "A pattern/command must have a value part." },
 		{ "P xx", "Invalid pattern style: xx" },
-		{ "- zz:a", "Unknown pattern style: zz" },
+		{ "- zz:a", "Unknown pattern style: zz", -ENOENT },
 		{ "- sh:[b-a]", "bad character range in pattern '[b-a]'" },
 	};
 	struct matcher *m = NULL;
@@ -110,7 +111,8 @@ static void refusals(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct err e = ERR_INIT;
 
-		assert_int_equal(matcher_pattern(m, rows[i].line, &e), -EINVAL);
+		assert_int_equal(matcher_pattern(m, rows[i].line, &e),
+				 rows[i].rc ? rows[i].rc : -EINVAL);
 		assert_string_equal(e.msg, rows[i].says);
 	}
 	assert_int_equal(matcher_exclude(m, "re:(", NULL), -EINVAL);
@@ -194,7 +196,8 @@ static void pattern_files(void **state)
 	assert_null(matcher_root(m, 1));
 	unlink(path);
 	assert_int_equal(matcher_exclude_from(m, path, &e), -ENOENT);
-	assert_memory_equal(e.msg, "[Errno 2] No such file or directory: '", 38);
+	assert_memory_equal(e.msg, "Error: [Errno 2] No such file or directory: '", 45);
+	assert_string_equal(e.msgid, "Error");
 	matcher_free(m);
 	test_dir_remove(dir);
 }
