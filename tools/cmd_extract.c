@@ -5,12 +5,14 @@
 #include "core/archive/extract.h"
 #include "core/archive/match.h"
 #include "core/base/cleanup.h"
+#include "core/base/size_text.h"
 #include "tools/progress.h"
 #include "tools/report.h"
 #include "tools/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -27,8 +29,37 @@ struct extract_run {
 	struct run *run;
 	bool list;
 	uint64_t done;
+	uint64_t at; /* in the content of the item in hand */
 	struct progress content, folders;
 };
+
+/* SIGUSR1 asks where it is; answered between two pieces of content. */
+static volatile sig_atomic_t asked;
+
+static void note_question(int sig)
+{
+	(void)sig;
+	asked = 1;
+}
+
+static void listen_for_question(void)
+{
+	struct sigaction action = { .sa_handler = note_question, .sa_flags = SA_RESTART };
+
+	sigemptyset(&action.sa_mask);
+	sigaction(SIGUSR1, &action, NULL);
+}
+
+static void answer(const struct extract_run *x, struct bytes path)
+{
+	CLEANUP(buf_fini) struct buf scratch = BUF_INIT;
+	struct bytes shown = text_clean(path, &scratch);
+	char at[SIZE_TEXT];
+
+	asked = 0;
+	log_info("borg.archiver", "%.*s %s/???", (int)shown.len, (const char *)shown.p,
+		 size_text(x->at, false, at));
+}
 
 static void on_item(void *arg, struct bytes path)
 {
@@ -36,8 +67,11 @@ static void on_item(void *arg, struct bytes path)
 	CLEANUP(buf_fini) struct buf scratch = BUF_INIT;
 	struct bytes shown = text_clean(path, &scratch);
 
+	x->at = 0;
 	if (x->list)
 		log_info("borg.output.list", "%.*s", (int)shown.len, (const char *)shown.p);
+	if (asked)
+		answer(x, path);
 }
 
 static void on_warning(void *arg, const char *msgid, const char *text)
@@ -53,18 +87,34 @@ static void on_content(void *arg, struct bytes path, uint64_t bytes)
 {
 	struct extract_run *x = arg;
 
-	x->done += bytes;
 	if (x->run->common.progress)
-		progress_show(&x->content, x->done, path);
+		progress_show(&x->content, x->done, bytes, path);
+	x->done += bytes;
+	x->at += bytes;
+	if (asked)
+		answer(x, path);
 }
 
 static void on_directories(void *arg, size_t done, size_t total)
 {
 	struct extract_run *x = arg;
 
+	if (!x->run->common.progress)
+		return;
+	if (done == 1)
+		progress_finish(&x->content);
 	x->folders.total = total;
-	if (x->run->common.progress)
-		progress_show(&x->folders, done, (struct bytes){ 0 });
+	progress_show(&x->folders, done - 1, 1, (struct bytes){ 0 });
+}
+
+/* As Borg ends them: the content's before the first folder, and at last the folders'. */
+static void finish_progress(struct extract_run *x, bool folders)
+{
+	if (!x->run->common.progress)
+		return;
+	if (x->folders.total == 0)
+		progress_finish(&x->content);
+	progress_finish(folders ? &x->folders : &x->content);
 }
 
 static void warn_unmatched(struct run *run, const struct matcher *m)
@@ -96,19 +146,19 @@ static int extract(struct run *run, const struct extract_args *args, struct read
 	struct extract_run x = {
 		.run = run,
 		.list = args->list,
-		.content = { "extract", "%5.1f%% Extracting: %s", 0, 1, -1 },
+		.content = { "extract", "%5.1f%% Extracting: %s", 0, 1, 0.1, false, 0 },
 		.folders = { "extract.permissions", "Setting directory permissions %3.0f%%%s",
-			     0, 2, -1 },
+			     0, 2, 5, false, 0 },
 	};
 	struct extract_events events = { &x, on_item, on_warning, on_content, on_directories };
 	int rc = measure(&x, r, a, options, e);
 
+	listen_for_question();
 	if (rc == 0)
 		rc = extract_archive(r, a, options, &events, e);
 	if (rc == 0)
 		warn_unmatched(run, args->matcher);
-	if (run->common.progress)
-		progress_finish(&x.content);
+	finish_progress(&x, rc == 0 && !args->dry_run);
 	return rc;
 }
 

@@ -14,6 +14,7 @@
 #include "core/platform/dirs.h"
 #include "core/store/keyring.h"
 #include "core/store/object.h"
+#include "tools/progress.h"
 #include "tools/report.h"
 #include "tools/strftime.h"
 #include "tools/text.h"
@@ -41,6 +42,7 @@ struct info { /* one run */
 	uint64_t all_size, all_csize; /* sums of what the archives say of their files */
 	struct buf text;
 	struct json_out json;
+	int operations; /* shown with --progress so far */
 	struct err *e;
 };
 
@@ -71,7 +73,7 @@ static int count_archive(struct info *info, const struct manifest_entry *entry)
 	int rc = archive_load(&a, info->reader, &entry->id, info->e);
 
 	if (rc == 0)
-		rc = usage_add(&info->all, info->reader, a, &content, info->e);
+		rc = usage_add(&info->all, info->reader, a, &content, NULL, info->e);
 	if (rc < 0)
 		return err_wrap(info->e, rc, "archive %.*s", (int)entry->name.len,
 				(const char *)entry->name.p);
@@ -272,6 +274,34 @@ static void json_cache(struct info *info, const char *path)
 
 /* --- the forms --- */
 
+struct counting { /* of the chunks that one archive uses */
+	struct progress progress;
+	struct bytes name;
+};
+
+static void on_chunk(void *arg, size_t index)
+{
+	struct counting *c = arg;
+
+	progress_show(&c->progress, index, 1, c->name);
+}
+
+static int count_own(struct info *info, const struct archive *a, struct usage *own,
+		     struct usage_content *content)
+{
+	struct counting counting = {
+		.progress = { "archive.calc_stats",
+			      "Calculating statistics for archive %2$s ... %1$3.0f%%",
+			      a->item_chunk_count, ++info->operations, 5, true, 0 },
+		.name = a->name,
+	};
+	struct usage_watch watch = { on_chunk, &counting };
+	int rc = usage_add(own, info->reader, a, content, &watch, info->e);
+
+	progress_finish(&counting.progress);
+	return rc;
+}
+
 static int show_archive(struct info *info, const char *name, bool json)
 {
 	CLEANUP(archive_freep) struct archive *a = NULL;
@@ -285,7 +315,7 @@ static int show_archive(struct info *info, const char *name, bool json)
 	usage_init(&own);
 	rc = report_load_archive(&a, info->reader, info->manifest, name, info->e);
 	if (rc == 0)
-		rc = usage_add(&own, info->reader, a, &content, info->e);
+		rc = count_own(info, a, &own, &content);
 	if (rc < 0)
 		return rc;
 	if (a->has_totals)

@@ -426,7 +426,7 @@ static int count_usage(struct item_line *line, struct err *e)
 
 		rc = archive_load(&a, list->reader, &list->manifest->entries[i].id, e);
 		if (rc == 0)
-			rc = usage_add(line->all, list->reader, a, NULL, e);
+			rc = usage_add(line->all, list->reader, a, NULL, NULL, e);
 	}
 	return rc;
 }

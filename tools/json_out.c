@@ -174,6 +174,11 @@ void json_bool(struct json_out *j, bool value)
 	put_value(j, value ? "true" : "false");
 }
 
+void json_null(struct json_out *j)
+{
+	put_value(j, "null");
+}
+
 /* Python's repr(float): the shortest digits that read back, an exponent from 1e16 and below
  * 1e-4. */
 void json_double(struct json_out *j, double value)

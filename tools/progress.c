@@ -15,8 +15,6 @@
 #include <time.h>
 #include <unistd.h>
 
-static const double STEP = 0.1; /* percent between two updates */
-
 bool progress_wanted(void)
 {
 	return log_wants(LOG_LEVEL_INFO, "borg.output.progress");
@@ -85,8 +83,7 @@ void progress_message(const char *msgid, const char *text, int operation)
 	json_key(&j, "total");
 	json_int(&j, 0);
 	json_key(&j, "info");
-	json_open(&j, '[');
-	json_close(&j, ']');
+	json_null(&j);
 	json_tail(&j, msgid, "progress_percent", operation, false);
 	write_json(&j);
 }
@@ -104,9 +101,13 @@ static void show_json(const struct progress *p, const char *message, uint64_t cu
 	json_key(&j, "total");
 	json_uint(&j, p->total);
 	json_key(&j, "info");
-	json_open(&j, '[');
-	json_text(&j, path);
-	json_close(&j, ']');
+	if (p->one_name || !path.p) {
+		json_null(&j);
+	} else {
+		json_open(&j, '[');
+		json_text(&j, path);
+		json_close(&j, ']');
+	}
 	json_tail(&j, p->msgid, "progress_percent", p->operation, false);
 	write_json(&j);
 }
@@ -122,20 +123,20 @@ static int print(char **out, const struct progress *p, double percent, struct by
 }
 #pragma GCC diagnostic pop
 
-void progress_show(struct progress *p, uint64_t current, struct bytes path)
+void progress_show(struct progress *p, uint64_t before, uint64_t more, struct bytes name)
 {
 	CLEANUP(cleanup_freep) char *message = NULL;
-	double percent = p->total ? 100.0 * (double)current / (double)p->total : 100.0;
+	double percent = p->total ? 100.0 * (double)before / (double)p->total : 100.0;
 
-	if (!progress_wanted() || (p->shown >= 0 && percent < p->shown + STEP))
+	if (!progress_wanted() || percent < p->trigger)
 		return;
-	p->shown = percent;
-	if (print(&message, p, percent, path) < 0) {
+	p->trigger += p->step;
+	if (print(&message, p, percent, name) < 0) {
 		message = NULL;
 		return;
 	}
 	if (log_is_json())
-		show_json(p, message, current, path);
+		show_json(p, message, before + more, name);
 	else
 		write_text(message);
 }

@@ -14,18 +14,20 @@
 
 struct progress {
 	const char *msgid;
-	const char *format; /* of the text: one %f for the percentage, one %s for the path */
+	const char *format; /* of the text: one %f for the percentage, one %s for the name */
 	uint64_t total;
-	int operation; /* number of this operation in the process */
-	double shown;  /* percentage last written; below 0: none */
+	int operation;  /* number of this operation in the process */
+	double step;    /* percent between two updates */
+	bool one_name;  /* the name is the operation's: it is not what the step is about */
+	double trigger; /* percentage that is written next */
 };
 
 /* Does anybody want to see it? */
 bool progress_wanted(void);
 /* A message of its own, without a percentage. */
 void progress_message(const char *msgid, const char *text, int operation);
-/* Every step of `steps` percent is written once. */
-void progress_show(struct progress *p, uint64_t current, struct bytes path);
+/* Behind `before`, `more` comes: written where `before` reaches another `step` percent. */
+void progress_show(struct progress *p, uint64_t before, uint64_t more, struct bytes name);
 void progress_finish(struct progress *p);
 
 #endif

@@ -81,6 +81,11 @@ void item_reader_close(struct item_reader *ir)
 	free(ir);
 }
 
+size_t item_reader_chunks(const struct item_reader *ir)
+{
+	return ir->pulled;
+}
+
 size_t item_reader_damage(const struct item_reader *ir, struct err *first)
 {
 	if (first && ir->damage)

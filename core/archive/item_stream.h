@@ -36,6 +36,9 @@ int item_reader_next(struct item_reader *ir, struct item *out, struct err *e);
 int item_reader_next_batch(struct item_reader *ir, struct bytes *records, size_t *count,
 			   struct err *e);
 
+/* How many chunks of the stream have been read for what was given out. */
+size_t item_reader_chunks(const struct item_reader *ir);
+
 /* How many gaps were passed over so far (robust only), and the sentence of the first. */
 size_t item_reader_damage(const struct item_reader *ir, struct err *first);
 

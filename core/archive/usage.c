@@ -133,27 +133,32 @@ static int add_item(struct usage *u, const struct item *it, struct usage_content
 
 /* Counts into u where it is not NULL. */
 static int walk_items(struct usage *u, struct reader *r, const struct archive *a,
-		      struct usage_content *content, struct err *e)
+		      struct usage_content *content, const struct usage_watch *watch,
+		      struct err *e)
 {
 	static const struct item_reader_options options = { .robust = false };
 	CLEANUP(item_reader_closep) struct item_reader *items = NULL;
 	struct item it;
+	size_t told = 0;
 	int rc = item_reader_open(&items, r, a, &options, e);
 
-	while (rc >= 0 && (rc = item_reader_next(items, &it, e)) > 0)
+	while (rc >= 0 && (rc = item_reader_next(items, &it, e)) > 0) {
 		if (add_item(u, &it, content) < 0)
 			return err_nomem(e, "chunk usage");
+		for (; watch && told < item_reader_chunks(items); told++)
+			watch->chunk(watch->arg, told);
+	}
 	return rc;
 }
 
 int usage_add(struct usage *u, struct reader *r, const struct archive *a,
-	      struct usage_content *content, struct err *e)
+	      struct usage_content *content, const struct usage_watch *watch, struct err *e)
 {
 	struct usage_content counted = { 0 };
 	int rc = add_metadata(u, r, a, e);
 
 	if (rc == 0)
-		rc = walk_items(u, r, a, &counted, e);
+		rc = walk_items(u, r, a, &counted, watch, e);
 	if (content)
 		*content = counted;
 	return rc;
@@ -166,7 +171,7 @@ int usage_of_archive(struct reader *r, const struct archive *a, struct usage_con
 	if (a->has_totals)
 		return 0;
 	*out = (struct usage_content){ 0 };
-	return walk_items(NULL, r, a, out, e);
+	return walk_items(NULL, r, a, out, NULL, e);
 }
 
 /* --- results --- */

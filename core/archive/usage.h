@@ -35,9 +35,15 @@ struct usage_content { /* an archive's files; part files are not counted */
 void usage_init(struct usage *u);
 void usage_fini(struct usage *u); /* also a cleanup */
 
-/* Add one archive.  *content (may be NULL) is counted from its items. */
+/* Tells that chunk `index` of the archive's item stream is being read. */
+struct usage_watch {
+	void (*chunk)(void *arg, size_t index);
+	void *arg;
+};
+
+/* Add one archive.  *content is counted from its items; it and watch may be NULL. */
 int usage_add(struct usage *u, struct reader *r, const struct archive *a,
-	      struct usage_content *content, struct err *e);
+	      struct usage_content *content, const struct usage_watch *watch, struct err *e);
 /* Sizes that archives did not know (0) are asked of the repository. */
 int usage_complete(struct usage *u, struct repo *repo, struct err *e);
 

@@ -175,6 +175,89 @@ assert "progress_percent" in kinds and "log_message" in kinds, kinds'
 	done
 }
 
+# The usage text is wrapped by the program's name.
+as_borg() {
+	ln -s "$ALCOVE" borg
+	ALCOVE=$T/borg
+}
+
+@test "usage and errors of arguments: borg's words, also for patterns and their files" {
+	as_borg
+	for command in list info extract mount umount; do
+		same "$command" --nonsense-for-usage "$T/repo"
+		same "$command" --info=x
+		same "$command" -v=x
+	done
+	same list -e zz:x "$T/repo::one"
+	same extract --exclude zz:x "$T/repo::one"
+	same list --exclude-from nowhere "$T/repo::one"
+	same list --patterns-from nowhere "$T/repo::one"
+	same list --patterns-from nowhere nonsense
+	same extract --exclude-from nowhere "$T/repo::nope"
+	same mount --patterns-from nowhere "$T/repo" "$T/nowhere"
+	same mount "$T/repo"
+	same list --sort-by nonsense "$T/repo"
+}
+
+@test "umount of what is not mounted" {
+	same umount "$MNT"
+	same umount "$T/nowhere"
+	cd "$T"
+	same umount mnt
+	same umount -- mnt
+}
+
+@test "mount: what is said first" {
+	same mount -o nonsense "$T/repo" "$T/nowhere"
+	same mount -o nonsense "$T/norepo" "$T/nowhere"
+	same mount -o nonsense "$T/norepo" "$MNT"
+	same mount -o versions "$T/norepo::a" "$MNT"
+}
+
+@test "progress of info and extract" {
+	same info --progress "$T/repo"
+	same info --progress "$T/repo::one"
+	same info -p --last 2 "$T/repo"
+	same info -p --json "$T/repo::two"
+	mkdir many
+	(cd many && seq -f 'a-file-with-a-rather-long-name-%g' 20000 | xargs touch)
+	b12 create "$T/repo::50% many" many
+	same info -p "$T/repo::50% many"
+	rm -r many
+	same extract --dry-run --progress "$T/repo::three"
+	same_json info --progress --log-json "$T/repo::50% many"
+	same_json extract --dry-run --progress --log-json "$T/repo::three"
+}
+
+# As same, for JSON log lines: times differ, and so does nothing else.
+same_json() {
+	"$B12" "$@" >/dev/null 2>theirs.err
+	"$ALCOVE" "$@" >/dev/null 2>ours.err
+	[[ -s theirs.err ]]
+	diff <(sed 's/"time": [0-9.]*/"time": 0/' theirs.err) <(sed 's/"time": [0-9.]*/"time": 0/' ours.err)
+}
+
+@test "SIGUSR1: extract says with -v where it is" {
+	local program pid
+	head -c 30000000 /dev/urandom >slow
+	b12 create -C none "$T/repo::slow" slow
+	mkfifo out
+	for program in "$B12" "$ALCOVE"; do
+		"$program" -v extract --stdout "$T/repo::slow" >out 2>err &
+		pid=$!
+		PIDS=("$pid")
+		exec 9<out
+		dd bs=65536 count=10 iflag=fullblock status=none <&9 >part
+		kill -USR1 "$pid"
+		cat <&9 >>part
+		exec 9<&-
+		wait "$pid"
+		[[ $program == "$B12" ]] || cmp slow part # which loses bytes when a write is interrupted
+		[[ $(<err) =~ ^slow\ [0-9.]+\ k?M?B/\?\?\?$ ]] || fail "$program: $(<err)"
+	done
+	PIDS=()
+}
+
 @test "an item that is larger than a chunk of the item stream" {
 	mkdir long
 	make_repo b12 none "$T/long.repo"
