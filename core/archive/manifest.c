@@ -10,8 +10,10 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/base/arena.h"
 #include "core/base/log.h"
@@ -36,7 +38,6 @@ struct manifest_private {
 /* What is read before it is known whether all of it is there and good. */
 struct parsed {
 	bool version, archives, config;
-	struct bytes feature_flags; /* packed, or empty */
 };
 
 static int damaged(struct err *e, const char *what)
@@ -125,6 +126,20 @@ int manifest_parse_time(struct bytes text, int64_t *ns)
 	    __builtin_add_overflow(*ns, (int64_t)fraction, ns))
 		*ns = seconds < 0 ? INT64_MIN : INT64_MAX;
 	return 0;
+}
+
+const char *manifest_format_time(int64_t ns, char out[MANIFEST_TIME_TEXT])
+{
+	int64_t seconds = ns / 1000000000 - (ns % 1000000000 < 0);
+	long micros = (long)((ns - seconds * 1000000000) / 1000);
+	time_t when = (time_t)seconds;
+	char date[24] = "";
+	struct tm utc;
+
+	if (gmtime_r(&when, &utc))
+		strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &utc);
+	snprintf(out, MANIFEST_TIME_TEXT, "%s.%06ld", date, micros);
+	return out;
 }
 
 /* --- archives --- */
@@ -265,22 +280,21 @@ static int parse_item_keys(struct mp *m, struct manifest *out, struct err *e)
 
 /* --- configuration and features --- */
 
-static void parse_config(struct mp *m, struct manifest *out, struct parsed *parsed)
+static int parse_config(struct mp *m, struct manifest *out, struct err *e)
 {
+	const uint8_t *start = m->p;
 	uint32_t count = mp_map(m);
 
 	for (uint32_t i = 0; i < count && mp_ok(m); i++) {
-		struct bytes key = mp_str(m);
-		const uint8_t *begin = m->p;
-
-		if (bytes_is(key, "tam_required") && mp_peek(m) == MP_BOOL) {
+		if (bytes_is(mp_str(m), "tam_required") && mp_peek(m) == MP_BOOL)
 			out->tam_required = mp_bool(m);
-			continue;
-		}
-		mp_skip(m);
-		if (mp_ok(m) && bytes_is(key, "feature_flags"))
-			parsed->feature_flags = (struct bytes){ begin, (size_t)(m->p - begin) };
+		else
+			mp_skip(m);
 	}
+	if (!mp_ok(m))
+		return 0; /* as the caller sees */
+	out->config = keep(&out->priv->arena, (struct bytes){ start, (size_t)(m->p - start) });
+	return out->config.p ? 0 : err_nomem(e, "manifest");
 }
 
 static const char *operation_name(enum manifest_operation operation)
@@ -341,26 +355,45 @@ static int check_requirements(struct mp *m, struct err *e)
 }
 
 /* We support no feature, so any that is mandatory for the operation is one too many. */
-static int check_features(struct bytes flags, enum manifest_operation operation, struct err *e)
+static int check_flags(struct mp *m, enum manifest_operation operation, struct err *e)
 {
-	struct mp m = mp_read(flags);
 	uint32_t count;
 
-	if (flags.len == 0 || mp_nil(&m))
+	if (mp_nil(m))
 		return 0;
-	count = mp_map(&m);
-	for (uint32_t i = 0; i < count && mp_ok(&m); i++) {
+	count = mp_map(m);
+	for (uint32_t i = 0; i < count && mp_ok(m); i++) {
 		int rc;
 
-		if (!bytes_is(mp_str(&m), operation_name(operation))) {
-			mp_skip(&m);
+		if (!bytes_is(mp_str(m), operation_name(operation))) {
+			mp_skip(m);
 			continue;
 		}
-		rc = check_requirements(&m, e);
+		rc = check_requirements(m, e);
 		if (rc < 0)
 			return rc;
 	}
-	return mp_ok(&m) ? 0 : damaged(e, "the feature flags are not a proper map");
+	return mp_ok(m) ? 0 : damaged(e, "the feature flags are not a proper map");
+}
+
+int manifest_check_features(const struct manifest *manifest, enum manifest_operation operation,
+			    struct err *e)
+{
+	struct mp m = mp_read(manifest->config);
+	uint32_t count = mp_map(&m);
+
+	for (uint32_t i = 0; i < count && mp_ok(&m); i++) {
+		int rc;
+
+		if (!bytes_is(mp_str(&m), "feature_flags")) {
+			mp_skip(&m);
+			continue;
+		}
+		rc = check_flags(&m, operation, e);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
 }
 
 /* --- the whole --- */
@@ -408,7 +441,7 @@ static int parse_map(struct mp *m, struct manifest *out, struct parsed *parsed, 
 		} else if (bytes_is(key, "item_keys")) {
 			rc = parse_item_keys(m, out, e);
 		} else if (bytes_is(key, "config")) {
-			parse_config(m, out, parsed);
+			rc = parse_config(m, out, e);
 			parsed->config = true;
 		} else {
 			mp_skip(m);
@@ -526,9 +559,25 @@ int manifest_parse(struct manifest **out, const struct key *key, struct bytes ob
 	m = mp_read(buf_bytes(&plain));
 	rc = parse_map(&m, manifest, &parsed, e);
 	if (rc == 0)
-		rc = check_features(parsed.feature_flags, operation, e);
+		rc = manifest_check_features(manifest, operation, e);
 	if (rc < 0)
 		return rc;
+	*out = TAKE(manifest);
+	return 0;
+}
+
+int manifest_empty(struct manifest **out, struct err *e)
+{
+	static const uint8_t empty_map[] = { 0x80 };
+	CLEANUP(manifest_freep) struct manifest *manifest = manifest_new();
+	int rc;
+
+	if (!manifest)
+		return err_nomem(e, "manifest");
+	rc = init_item_keys(manifest, e);
+	if (rc < 0)
+		return rc;
+	manifest->config = (struct bytes){ empty_map, sizeof(empty_map) };
 	*out = TAKE(manifest);
 	return 0;
 }

@@ -240,23 +240,21 @@ void reader_manifest_unref(struct reader *r, struct manifest *m)
 	free(gone);
 }
 
-static int follow(struct reader *r, struct err *e)
+static int take_manifest(struct reader *r, struct buf *object, struct err *e)
 {
-	CLEANUP(buf_fini) struct buf object = BUF_INIT;
 	CLEANUP(manifest_freep) struct manifest *manifest = NULL;
+	CLEANUP(buf_fini) struct buf bytes = BUF_INIT;
 	struct manifest *now;
 	bool same;
-	int rc = repo_refresh(r->repo, e);
+	int rc = read_manifest(r->repo, 0, &bytes, e);
 
-	if (rc < 0)
-		return rc;
-	if (rc > 0)
-		r->priv->behind = true;
-	if (!r->priv->behind)
-		return 0;
-	rc = read_manifest(r->repo, 0, &object, e);
+	if (rc == 0 && object) {
+		object->len = 0;
+		if (buf_append(object, bytes.p, bytes.len) < 0)
+			return err_nomem(e, "manifest");
+	}
 	if (rc == 0)
-		rc = load_manifest(r, &object, &manifest, e);
+		rc = load_manifest(r, &bytes, &manifest, e);
 	if (rc < 0)
 		return rc;
 	now = reader_manifest(r);
@@ -276,12 +274,33 @@ static int follow(struct reader *r, struct err *e)
 	return same ? 0 : 1;
 }
 
+static int follow(struct reader *r, struct err *e)
+{
+	int rc = repo_refresh(r->repo, e);
+
+	if (rc < 0)
+		return rc;
+	if (rc > 0)
+		r->priv->behind = true;
+	return r->priv->behind ? take_manifest(r, NULL, e) : 0;
+}
+
 int reader_refresh(struct reader *r, struct err *e)
 {
 	int rc;
 
 	mutex_lock(&r->priv->refreshing);
 	rc = follow(r, e);
+	mutex_unlock(&r->priv->refreshing);
+	return rc;
+}
+
+int reader_reload(struct reader *r, struct buf *object, struct err *e)
+{
+	int rc;
+
+	mutex_lock(&r->priv->refreshing);
+	rc = take_manifest(r, object, e);
 	mutex_unlock(&r->priv->refreshing);
 	return rc;
 }

@@ -43,5 +43,8 @@ void reader_manifest_unref(struct reader *r, struct manifest *m);
  * be believed and the last good one stays in force.
  */
 int reader_refresh(struct reader *r, struct err *e);
+/* The same, also where the repository says that nothing has changed: whoever has just locked it, or
+ * committed, wants to be sure.  *object (may be NULL) gets the stored manifest. */
+int reader_reload(struct reader *r, struct buf *object, struct err *e);
 
 #endif
