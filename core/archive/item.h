@@ -77,4 +77,8 @@ bool item_is_hardlink_slave(const struct item *it);
  */
 int item_parse(struct mp *m, struct arena *arena, struct item *out, struct err *e);
 
+/* Append the record as Borg writes it: the fields that `has` names, and path, mode, mtime, owner.
+ * xattrs are in the order of their names.  0 or -ENOMEM. */
+int item_put(struct buf *b, const struct item *it);
+
 #endif
