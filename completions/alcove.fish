@@ -1,14 +1,17 @@
 # fish completion for alcove
 
-set -l commands mount umount list info extract help
+set -l commands mount umount list info extract config with-lock break-lock help
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a mount -d 'Mount a repository or an archive'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a umount -d 'Unmount'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a list -d 'List archives or contents'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a info -d 'Show details'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a extract -d 'Extract an archive'
+complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a config -d 'Get and set configuration values'
+complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a with-lock -d 'Run a command with the lock held'
+complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a break-lock -d 'Remove locks'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a help -d 'Explain a command'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -s V -l version -d 'Version'
-complete -c alcove -n "__fish_seen_subcommand_from help" -f -a 'mount umount list info extract'
+complete -c alcove -n "__fish_seen_subcommand_from help" -f -a 'mount umount list info extract config with-lock break-lock'
 
 for level in critical error warning info verbose debug
     complete -c alcove -l $level -d 'Log level'
@@ -17,7 +20,7 @@ complete -c alcove -s h -l help -d 'Help'
 complete -c alcove -s p -l progress -d 'Show progress'
 complete -c alcove -l iec -d 'Units of 1024'
 complete -c alcove -l log-json -d 'Messages as JSON'
-complete -c alcove -l lock-wait -x -d 'Accepted'
+complete -c alcove -l lock-wait -x -d 'Seconds to wait for a lock'
 complete -c alcove -l show-version -d 'Log the version'
 complete -c alcove -l show-rc -d 'Log the exit code'
 complete -c alcove -l umask -x -d 'For new files'
@@ -52,3 +55,6 @@ complete -c alcove -n '__fish_seen_subcommand_from extract' -l sparse -d 'Leave 
 complete -c alcove -n '__fish_seen_subcommand_from extract' -l noflags -d 'Without flags'
 complete -c alcove -n '__fish_seen_subcommand_from extract' -l noacls -d 'Without ACLs'
 complete -c alcove -n '__fish_seen_subcommand_from extract' -l noxattrs -d 'Without xattrs'
+complete -c alcove -n '__fish_seen_subcommand_from config' -s c -l cache -d "Of Borg's cache"
+complete -c alcove -n '__fish_seen_subcommand_from config' -s d -l delete -d 'Remove an option'
+complete -c alcove -n '__fish_seen_subcommand_from config' -s l -l list -d 'Show all'

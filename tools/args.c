@@ -337,6 +337,11 @@ static int consume_option(struct parse *s, int at, int *after, struct err *e)
 
 /* --- positionals --- */
 
+static bool is_list(const struct arg_positional *slot)
+{
+	return slot->count == ARG_ANY || slot->count == ARG_REST;
+}
+
 static size_t least(const struct arg_positional *slot)
 {
 	return slot->count == ARG_ONE ? 1 : 0;
@@ -347,7 +352,7 @@ static size_t greedy(const struct arg_positional *slot, size_t there, size_t oth
 {
 	size_t free = there - others;
 
-	if (slot->count == ARG_ANY)
+	if (is_list(slot))
 		return free;
 	return free > 0 ? 1 : 0;
 }
@@ -357,7 +362,7 @@ static int fill_slot(const struct parse *s, const struct arg_positional *slot, c
 {
 	void *field = (uint8_t *)s->p->into + slot->offset;
 
-	if (slot->count == ARG_ANY) {
+	if (is_list(slot)) {
 		*(struct arg_list *)field = (struct arg_list){ v, count };
 		return 0;
 	}
@@ -449,8 +454,27 @@ static int consume_all(struct parse *s, int *rest, struct err *e)
 	return s->filled < s->p->positional_count ? missing(s, e) : 0;
 }
 
+/* Does the value of the option at `at` - 1 stand here? */
+static bool is_option_value(const struct parse *s, int at)
+{
+	const struct word *before = at > 0 ? &s->words[at - 1] : NULL;
+
+	return before && before->option && before->option->kind == ARG_VALUE &&
+	       !before->attached;
+}
+
+/* The values in front of the ARG_REST slot; more than there can be where there is none. */
+static size_t values_before_rest(const struct arg_parser *p)
+{
+	size_t n = p->positional_count;
+
+	return n > 0 && p->positionals[n - 1].count == ARG_REST ? n - 1 : SIZE_MAX;
+}
+
 static int classify_all(struct parse *s, struct err *e)
 {
+	size_t left = values_before_rest(s->p);
+
 	for (int i = 0; i < s->argc; i++) {
 		int rc;
 
@@ -462,11 +486,14 @@ static int classify_all(struct parse *s, struct err *e)
 			s->argc--;
 			break;
 		}
+		if (left == 0)
+			break;
 		rc = classify(s->p, s->argv[i], &s->words[i], e);
 		if (rc < 0)
 			return rc;
+		left -= s->words[i].kind == WORD_VALUE && !is_option_value(s, i);
 	}
-	return 0; /* the words behind "--" stay zero, which is WORD_VALUE */
+	return 0; /* the words of the rest and behind "--" stay zero, which is WORD_VALUE */
 }
 
 static_assert(WORD_VALUE == 0, "untouched words are values");
@@ -639,7 +666,8 @@ static void usage_slots(struct wrap *w, const struct arg_parser *p)
 		snprintf(word, sizeof(word),
 			 slot->count == ARG_ONE        ? "%s"
 			 : slot->count == ARG_OPTIONAL ? "[%s]"
-						       : "[%s ...]",
+			 : slot->count == ARG_ANY      ? "[%s ...]"
+						       : "...",
 			 slot->metavar);
 		wrap_word(w, word, strlen(word));
 	}

@@ -47,7 +47,12 @@ struct arg_option {
 	bool negate;          /* ARG_FLAG: set to false instead */
 };
 
-enum arg_slot { ARG_ONE, ARG_OPTIONAL, ARG_ANY };
+enum arg_slot {
+	ARG_ONE,
+	ARG_OPTIONAL,
+	ARG_ANY,
+	ARG_REST, /* only the last: what follows the other values, options too */
+};
 
 struct arg_list { /* a run of the command line's own strings */
 	char **v;
@@ -57,7 +62,7 @@ struct arg_list { /* a run of the command line's own strings */
 struct arg_positional {
 	const char *metavar;
 	enum arg_slot count;
-	size_t offset;        /* ARG_ANY: struct arg_list; else as for an option's value */
+	size_t offset; /* ARG_ANY, ARG_REST: struct arg_list; else as for an option's value */
 	arg_convert *convert; /* an omitted ARG_OPTIONAL converts "" */
 	const char *help;
 };

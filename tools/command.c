@@ -385,6 +385,24 @@ struct leaving { /* what the signal thread knows */
 	pthread_t thread;
 };
 
+int run_lock(const struct run *run, struct repo *repo, struct err *e)
+{
+	if (run->common.lock_wait < 0)
+		return err_set(e, EINVAL, "--lock-wait: timeout must be >= 0");
+	return repo_lock(repo, run->common.lock_wait, e);
+}
+
+int run_ended_by(int signal_number)
+{
+	if (signal_number == SIGINT)
+		log_message(LOG_LEVEL_ERROR, "root", NULL, "Keyboard interrupt");
+	else if (signal_number == SIGTERM)
+		log_message(LOG_LEVEL_ERROR, "root", "Signal.SIGTERM", "Received SIGTERM");
+	else
+		log_message(LOG_LEVEL_ERROR, "root", "Signal.SIGHUP", "Received SIGHUP.");
+	return RC_SIGNAL + signal_number;
+}
+
 static void *wait_for_signal(void *arg)
 {
 	const struct leaving *leaving = arg;
@@ -394,14 +412,9 @@ static void *wait_for_signal(void *arg)
 		continue;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL); /* what is begun is said whole */
 	terminal_restore();
-	if (signal_number == SIGINT)
-		log_message(LOG_LEVEL_ERROR, "root", NULL, "Keyboard interrupt");
-	else if (signal_number == SIGTERM)
-		log_message(LOG_LEVEL_ERROR, "root", "Signal.SIGTERM", "Received SIGTERM");
-	else
-		log_message(LOG_LEVEL_ERROR, "root", "Signal.SIGHUP", "Received SIGHUP.");
-	show_rc(leaving->run, RC_SIGNAL + signal_number);
-	_exit(RC_SIGNAL + signal_number);
+	signal_number = run_ended_by(signal_number);
+	show_rc(leaving->run, signal_number);
+	_exit(signal_number);
 }
 
 static int watch_signals(struct leaving *leaving, const struct run *run, struct err *e)
@@ -417,10 +430,13 @@ static int watch_signals(struct leaving *leaving, const struct run *run, struct 
 }
 
 /* The thread reads what lives as long as the command: it has to be gone before that is. */
-static void watch_no_more(struct leaving *leaving)
+void run_take_signals(struct run *run)
 {
-	pthread_cancel(leaving->thread);
-	thread_join(leaving->thread);
+	if (!run->leaving)
+		return;
+	pthread_cancel(run->leaving->thread);
+	thread_join(run->leaving->thread);
+	run->leaving = NULL;
 }
 
 static int report(const struct run *run, int rc, const struct err *e)
@@ -504,8 +520,9 @@ static int execute_watched(struct run *run, void *args, struct err *e)
 	rc = watch_signals(&leaving, run, e);
 	if (rc < 0)
 		return rc;
+	run->leaving = &leaving;
 	rc = execute(run, args, e);
-	watch_no_more(&leaving);
+	run_take_signals(run);
 	return rc;
 }
 

@@ -54,12 +54,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct leaving;
 struct matcher;
 
 struct common_args { /* options that every command has */
 	int level;   /* enum log_level */
 	bool progress, iec, log_json, bypass_lock, show_version, show_rc, consider_part_files;
-	int lock_wait; /* seconds; reading takes no lock, so it is accepted and without effect */
+	int lock_wait; /* seconds; reading takes no lock */
 	int umask;
 	int upload_ratelimit, upload_buffer;
 	const char *debug_topic;
@@ -76,9 +77,10 @@ struct run {                 /* one run of the program */
 	const struct arg_parser *parser;       /* of the command, for its help */
 	const struct command *const *commands; /* all, NULL-terminated */
 	bool modern;                           /* BORG_EXIT_CODES=modern */
-	bool warned;      /* some warning was counted: exit status 1 or 100... */
-	int warning_code; /* the code of the warnings' kind; 1 where kinds differ */
-	int exit_code;    /* >= 0: what `run` wants returned as it is */
+	bool warned;             /* some warning was counted: exit status 1 or 100... */
+	int warning_code;        /* the code of the warnings' kind; 1 where kinds differ */
+	int exit_code;           /* >= 0: what `run` wants returned as it is */
+	struct leaving *leaving; /* who ends the program on a signal; NULL: nobody */
 };
 
 enum command_flags {
@@ -119,9 +121,16 @@ void run_warn(struct run *run, const char *logger, const char *msgid, const char
 /* Only count it: the message was logged elsewhere. */
 void run_count_warning(struct run *run, const char *msgid);
 
+/* From now on the command answers SIGINT, SIGTERM and SIGHUP, which are blocked and stay so. */
+void run_take_signals(struct run *run);
+/* Say which one ended it; the exit status. */
+int run_ended_by(int signal_number);
+
 /* Open the repository with the terminal as prompt. */
 int run_open_reader(struct run *run, struct reader **out, const struct location *where,
 		    struct err *e);
+/* repo_lock() with the time that --lock-wait gives. */
+int run_lock(const struct run *run, struct repo *repo, struct err *e);
 /* Columns of the terminal on standard error; $COLUMNS first, 80 where there is none. */
 size_t run_columns(void);
 

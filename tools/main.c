@@ -4,8 +4,11 @@
 #include "tools/helper.h"
 
 static const struct command *const commands[] = {
-	&command_extract, &command_help,   &command_info, &command_list,
-	&command_mount,   &command_umount, NULL,
+	&command_break_lock, &command_config,
+	&command_extract,    &command_help,
+	&command_info,       &command_list,
+	&command_mount,      &command_umount,
+	&command_with_lock,  NULL,
 };
 
 int main(int argc, char **argv)

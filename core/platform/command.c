@@ -105,19 +105,30 @@ static char **child_environment(void)
 	return env;
 }
 
+/* What this program ignores; the child has to be ended by these as usual. */
+static sigset_t ignored_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGPIPE);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
+	return set;
+}
+
+/* out_fd < 0: it has our standard output. */
 static int spawn(pid_t *pid, char *const *words, int out_fd)
 {
 	CLEANUP(cleanup_freep) char **env = child_environment();
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
-	sigset_t none, pipe_only;
+	sigset_t none, ignored = ignored_signals();
 	int rc;
 
 	if (!env)
 		return -ENOMEM;
 	sigemptyset(&none);
-	sigemptyset(&pipe_only);
-	sigaddset(&pipe_only, SIGPIPE);
 	rc = posix_spawn_file_actions_init(&actions);
 	if (rc != 0)
 		return -rc;
@@ -126,11 +137,12 @@ static int spawn(pid_t *pid, char *const *words, int out_fd)
 		posix_spawn_file_actions_destroy(&actions);
 		return -rc;
 	}
-	rc = posix_spawn_file_actions_adddup2(&actions, out_fd, STDOUT_FILENO);
+	if (out_fd >= 0)
+		rc = posix_spawn_file_actions_adddup2(&actions, out_fd, STDOUT_FILENO);
 	if (rc == 0)
 		rc = posix_spawnattr_setsigmask(&attr, &none);
 	if (rc == 0)
-		rc = posix_spawnattr_setsigdefault(&attr, &pipe_only);
+		rc = posix_spawnattr_setsigdefault(&attr, &ignored);
 	if (rc == 0)
 		rc = posix_spawnattr_setflags(&attr,
 					      POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
@@ -203,6 +215,18 @@ static int check_status(int status, char *const *words, struct err *e)
 		       (const char *)list.p, WEXITSTATUS(status));
 }
 
+static int cannot_start(int rc, const char *program, struct err *e)
+{
+	return err_set(e, -rc, "[Errno %d] %s: '%s'", -rc, strerror(-rc), program);
+}
+
+int command_start(char *const *words, pid_t *pid, struct err *e)
+{
+	int rc = spawn(pid, words, -1);
+
+	return rc < 0 ? cannot_start(rc, words[0], e) : 0;
+}
+
 int command_output(char *const *words, size_t max, struct secret **out, struct err *e)
 {
 	CLEANUP(secret_freep) struct secret *scratch = NULL;
@@ -222,7 +246,7 @@ int command_output(char *const *words, size_t max, struct secret **out, struct e
 	rc = spawn(&pid, words, fds[1]);
 	close(fds[1]);
 	if (rc < 0)
-		return err_set(e, -rc, "[Errno %d] %s: '%s'", -rc, strerror(-rc), words[0]);
+		return cannot_start(rc, words[0], e);
 	len = drain(read_end, scratch);
 	close(read_end); /* one that goes on writing gets SIGPIPE and ends */
 	read_end = -1;

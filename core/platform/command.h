@@ -12,6 +12,8 @@
 #include "core/base/err.h"
 #include "core/base/secret.h"
 
+#include <sys/types.h>
+
 /*
  * POSIX shell words of text: blanks separate, '...' is literal, "..." knows \" and \\, and a
  * backslash elsewhere takes the next character literally.  A NULL-terminated vector.
@@ -28,5 +30,9 @@ DEFINE_CLEANUP(char **, command_words_free);
  * Borg's messages contain.
  */
 int command_output(char *const *words, size_t max, struct secret **out, struct err *e);
+
+/* Start the words with our standard streams, no signal blocked; the caller waits for *pid.
+ * Errors and sentence as command_output() has them where nothing can be started. */
+int command_start(char *const *words, pid_t *pid, struct err *e);
 
 #endif

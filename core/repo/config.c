@@ -94,8 +94,7 @@ static int parse_ini(struct ini *ini, struct bytes text, struct err *e)
 	return 0;
 }
 
-/* A decimal number, whole or not, with one optional suffix, powers of 1000. */
-static bool file_size(const char *s, uint64_t *out)
+bool config_parse_size(const char *s, uint64_t *out)
 {
 	static const char suffixes[] = "KMGTP";
 	size_t digits = strspn(s, "0123456789."); /* neither signs, exponents nor hex */
@@ -122,7 +121,7 @@ static int size_option(const struct ini *ini, const char *name, bool required, u
 	*out = 0;
 	if (!value && !required)
 		return 0;
-	if (!value || !file_size(value, out))
+	if (!value || !config_parse_size(value, out))
 		return err_set(e, EBADMSG, "config: %s is missing or not a size", name);
 	return 0;
 }

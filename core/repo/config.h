@@ -15,6 +15,9 @@ enum { CONFIG_FILE_MAX = 1024 * 1024 }; /* bytes; a real one has under 2 KiB */
  * repository); -ENOTSUP for another version. */
 int config_parse(struct repo_config *out, struct bytes text, struct err *e);
 void config_fini(struct repo_config *c);
+/* A file size: a decimal number, whole or not, with one optional suffix of K M G T P, powers of
+ * 1000.  False where the text is none. */
+bool config_parse_size(const char *text, uint64_t *out);
 
 /*
  * Put text in place of the file at path, whole or not at all, and overwrite what was there with

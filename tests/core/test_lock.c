@@ -2,8 +2,8 @@
  * test_lock.c - whose lock stands in the way and whose does not, and what a process that is
  * killed at any system call leaves behind.
  *
- * Folder and roster are as Borg 1.2.4 writes them (docs/format.md "Locks").  Both programs at one
- * repository: tests/e2e/locks.bats.
+ * Folder and roster are as Borg 1.2.4 writes them (docs/format.md "Locks"); its own module is the
+ * peer at the end.  Both programs at one repository: tests/e2e/locks.bats.
  */
 
 #include "tests/support/tap.h"
@@ -594,6 +594,159 @@ static void processes(void **state)
 	assert_true(host_process_alive((int64_t)1 << 40));
 }
 
+/* --- Borg's own locks, under this machine's real host id --- */
+
+static const char borg_script[] = "import os, sys\n"
+				  "from borg.locking import Lock, LockTimeout\n"
+				  "from borg.logger import setup_logging\n"
+				  "setup_logging(level='critical')\n"
+				  "for line in sys.stdin:\n"
+				  "    what = line.strip()\n"
+				  "    if what == 'die': os._exit(0)\n"
+				  "    try:\n"
+				  "        if what == 'release': lock.release()\n"
+				  "        else: lock = Lock('lock', exclusive=what == "
+				  "'exclusive', timeout=0.05).acquire()\n"
+				  "        print('ok', flush=True)\n"
+				  "    except LockTimeout: print('busy', flush=True)\n";
+
+struct borg {
+	char *dir;
+	pid_t pid;
+	FILE *to, *from;
+};
+
+static int start_borg(void **state)
+{
+	struct borg *b = calloc(1, sizeof(*b));
+	int to[2], from[2];
+
+	b->dir = test_dir_make();
+	assert_int_equal(pipe2(to, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(from, O_CLOEXEC), 0);
+	unsetenv("BORG_HOST_ID");
+	b->pid = fork();
+	if (b->pid == 0) {
+		dup2(to[0], STDIN_FILENO);
+		dup2(from[1], STDOUT_FILENO);
+		if (chdir(b->dir) == 0)
+			execl("/usr/bin/python3", "python3", "-c", borg_script, NULL);
+		_exit(127);
+	}
+	close(to[0]);
+	close(from[1]);
+	b->to = fdopen(to[1], "w");
+	b->from = fdopen(from[0], "r");
+	*state = b;
+	return 0;
+}
+
+static int stop_borg(void **state)
+{
+	struct borg *b = *state;
+
+	fclose(b->to);
+	fclose(b->from);
+	waitpid(b->pid, NULL, 0);
+	setenv("BORG_HOST_ID", HERE, 1);
+	test_dir_remove(b->dir);
+	free(b);
+	return 0;
+}
+
+static bool borg_can(const struct borg *b, const char *what)
+{
+	char line[16] = "";
+
+	fprintf(b->to, "%s\n", what);
+	fflush(b->to);
+	assert_non_null(fgets(line, sizeof(line), b->from));
+	return strcmp(line, "ok\n") == 0;
+}
+
+static void borg_dies(const struct borg *b)
+{
+	int status;
+
+	fprintf(b->to, "die\n");
+	fflush(b->to);
+	assert_int_equal(waitpid(b->pid, &status, 0), b->pid);
+	assert_int_equal(status, 0);
+}
+
+static void borg_has_it(void **state)
+{
+	const struct borg *b = *state;
+
+	assert_true(borg_can(b, "exclusive"));
+	assert_int_equal(try_lock(b->dir, LOCK_SHARED, 0), -EBUSY);
+	assert_int_equal(try_lock(b->dir, LOCK_EXCLUSIVE, 0), -EBUSY);
+	assert_true(borg_can(b, "release"));
+	assert_true(borg_can(b, "shared"));
+	assert_int_equal(try_lock(b->dir, LOCK_SHARED, 0), 0);
+	assert_int_equal(try_lock(b->dir, LOCK_EXCLUSIVE, 0), -EBUSY);
+	assert_true(borg_can(b, "release"));
+	assert_int_equal(entries_in(b->dir), 0);
+}
+
+static void we_have_it(void **state)
+{
+	const struct borg *b = *state;
+	struct lock *l = must_lock(b->dir, LOCK_EXCLUSIVE);
+
+	assert_false(borg_can(b, "shared"));
+	assert_false(borg_can(b, "exclusive"));
+	lock_close(l);
+	l = must_lock(b->dir, LOCK_SHARED);
+	assert_false(borg_can(b, "exclusive"));
+	assert_true(borg_can(b, "shared"));
+	assert_int_equal(lock_upgrade(l, NULL), -EBUSY);
+	assert_true(borg_can(b, "release"));
+	assert_int_equal(lock_upgrade(l, NULL), 0);
+	assert_false(borg_can(b, "shared"));
+	lock_close(l);
+	assert_int_equal(entries_in(b->dir), 0);
+}
+
+static void borg_died_with_it_alone(void **state)
+{
+	const struct borg *b = *state;
+
+	assert_true(borg_can(b, "exclusive"));
+	borg_dies(b);
+	lock_close(must_lock(b->dir, LOCK_EXCLUSIVE));
+	assert_int_equal(entries_in(b->dir), 0);
+}
+
+static void borg_died_sharing_it(void **state)
+{
+	const struct borg *b = *state;
+
+	assert_true(borg_can(b, "shared"));
+	borg_dies(b);
+	lock_close(must_lock(b->dir, LOCK_EXCLUSIVE));
+	assert_int_equal(entries_in(b->dir), 0);
+}
+
+static void we_died_with_it(void **state)
+{
+	const struct borg *b = *state;
+
+	for (int mode = LOCK_SHARED; mode <= LOCK_EXCLUSIVE; mode++) {
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			must_lock(b->dir, (enum lock_mode)mode);
+			_exit(0);
+		}
+		waitpid(pid, NULL, 0);
+		assert_true(entries_in(b->dir) > 0);
+		assert_true(borg_can(b, "exclusive"));
+		assert_true(borg_can(b, "release"));
+		assert_int_equal(entries_in(b->dir), 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -606,6 +759,11 @@ int main(void)
 		cmocka_unit_test(where_one_cannot_write),
 		cmocka_unit_test(host_ids),
 		cmocka_unit_test(processes),
+		cmocka_unit_test_setup_teardown(borg_has_it, start_borg, stop_borg),
+		cmocka_unit_test_setup_teardown(we_have_it, start_borg, stop_borg),
+		cmocka_unit_test_setup_teardown(borg_died_with_it_alone, start_borg, stop_borg),
+		cmocka_unit_test_setup_teardown(borg_died_sharing_it, start_borg, stop_borg),
+		cmocka_unit_test_setup_teardown(we_died_with_it, start_borg, stop_borg),
 	};
 	int rc;
 

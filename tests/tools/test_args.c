@@ -16,7 +16,7 @@ struct target {
 	int level;
 	const char *format, *prefix, *glob, *exclude;
 	unsigned first;
-	const char *where;
+	const char *where, *command;
 	struct arg_list paths;
 };
 
@@ -132,6 +132,35 @@ static const struct row {
 	{ "help wins over what follows", "-h|--first|0", ARGS_HELP, "" },
 };
 
+static const struct arg_positional rest_slots[] = {
+	{ "WHERE", ARG_ONE, offsetof(struct target, where), NULL, "" },
+	{ "COMMAND", ARG_ONE, offsetof(struct target, command), NULL, "" },
+	{ "ARGS", ARG_REST, offsetof(struct target, paths), NULL, "" },
+};
+
+static const struct row rest_rows[] = {
+	{ "no rest", "r|c", 0, "where=r command=c" },
+	{ "options are of the rest", "r|c|-x|--short", 0,
+	  "where=r command=c paths=-x,--short" },
+	{ "so are dashes", "r|c|a|--|-x", 0, "where=r command=c paths=a,--,-x" },
+	{ "but for those that it begins with", "--short|r|c|--|--", 0,
+	  "short where=r command=c paths=--" },
+	{ "only the first dashes of all", "--|r|c|--", 0, "where=r command=c paths=--" },
+	{ "an option's value is no value", "r|--format|x|c|-p", 0,
+	  "format=x where=r command=c paths=-p" },
+	{ "nor is one in a bundle", "-pe|x|r|c|--format", 0,
+	  "progress exclude=x where=r command=c paths=--format" },
+	{ "an attached one is", "--format=x|r|c|--zz=1", 0,
+	  "format=x where=r command=c paths=--zz=1" },
+	{ "dashes in front", "--|r|c|-x", 0, "where=r command=c paths=-x" },
+	{ "an option between", "r|--short|c|a|--short", 0,
+	  "short where=r command=c paths=a,--short" },
+	{ "the rest is missing too", "r", -EINVAL,
+	  "the following arguments are required: COMMAND, ARGS" },
+	/* argparse complains: it takes the words apart before it knows whose they are. */
+	{ "ambiguous only to us", "r|c|--ex", 0, "where=r command=c paths=--ex" },
+};
+
 static void note(struct buf *out, const char *name, const char *value)
 {
 	if (out->len)
@@ -174,6 +203,8 @@ static void describe(const struct target *t, const struct arg_list *extras, stru
 		note(out, "first=", number);
 	if (t->where)
 		note(out, "where=", t->where);
+	if (t->command)
+		note(out, "command=", t->command);
 	note_list(out, "paths=", &t->paths);
 	buf_append_byte(out, 0);
 }
@@ -193,16 +224,16 @@ static int split(char *line, char *argv[16])
 	return argc;
 }
 
-static void parse_one(const void *arg)
+static void parse_row(const struct row *row, const struct arg_positional *positionals,
+		      size_t count)
 {
-	const struct row *row = arg;
 	struct target t = { 0 };
 	struct arg_parser p = {
 		.program = "borg list",
 		.options = { { common, sizeof(common) / sizeof(common[0]), &t },
 			     { own, sizeof(own) / sizeof(own[0]), &t } },
-		.positionals = slots,
-		.positional_count = 2,
+		.positionals = positionals,
+		.positional_count = count,
 		.into = &t,
 	};
 	char *line = strdup(row->line), *argv[16];
@@ -223,7 +254,17 @@ static void parse_one(const void *arg)
 	free(line);
 }
 
+static void parse_one(const void *arg)
+{
+	parse_row(arg, slots, 2);
+}
+
+static void parse_rest(const void *arg)
+{
+	parse_row(arg, rest_slots, 3);
+}
+
 int main(void)
 {
-	return run_table(rows, parse_one);
+	return run_table(rows, parse_one) + run_table(rest_rows, parse_rest);
 }
