@@ -250,11 +250,13 @@ static void next_time(const struct manifest_draft *d, char out[MANIFEST_TIME_TEX
 }
 
 int manifest_draft_pack(const struct manifest_draft *d, const struct key *key, struct buf *out,
-			struct err *e)
+			char timestamp[MANIFEST_TIME_TEXT], struct err *e)
 {
-	char timestamp[MANIFEST_TIME_TEXT];
+	char own[MANIFEST_TIME_TEXT];
 	int rc;
 
+	if (!timestamp)
+		timestamp = own;
 	out->len = 0;
 	next_time(d, timestamp);
 	if (mp_put_map(out, 6) < 0 || put_key(out, "archives") < 0 ||

@@ -27,9 +27,9 @@ const struct manifest_entry *manifest_draft_find(const struct manifest_draft *d,
 /* The i-th entry, in no order; NULL behind the last. */
 const struct manifest_entry *manifest_draft_at(const struct manifest_draft *d, size_t i);
 
-/* Replace out's content by the plaintext: its time is later than the base's, whatever the clock
- * says, else other clients would take it for a replayed one. */
+/* Replace out's content by the plaintext: its time, which timestamp (may be NULL) gets, is later
+ * than the base's, whatever the clock says, else other clients would take it for a replayed one. */
 int manifest_draft_pack(const struct manifest_draft *d, const struct key *key, struct buf *out,
-			struct err *e);
+			char timestamp[MANIFEST_TIME_TEXT], struct err *e);
 
 #endif

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <ftw.h>
 
 ssize_t read_at(int fd, void *p, size_t len, uint64_t off)
 {
@@ -193,4 +194,22 @@ char *path_join(const char *a, const char *b)
 	if (asprintf(&s, "%s%s%s", a, n && a[n - 1] == '/' ? "" : "/", b) < 0)
 		return NULL;
 	return s;
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+	(void)st;
+	(void)kind;
+	(void)at;
+	return remove(path) < 0 && errno != ENOENT ? errno : 0;
+}
+
+int remove_tree(const char *path, struct err *e)
+{
+	enum { OPEN_DIRS = 16 };
+	int rc = nftw(path, remove_one, OPEN_DIRS, FTW_DEPTH | FTW_PHYS);
+
+	if (rc == -1)
+		rc = errno == ENOENT ? 0 : errno;
+	return rc ? err_set(e, rc, "%s: cannot remove all of it: %s", path, strerror(rc)) : 0;
 }

@@ -31,6 +31,8 @@ int file_read(int dirfd, const char *path, size_t max, struct buf *out, struct e
 int file_replace(const char *path, struct bytes content, mode_t mode, struct err *e);
 /* mkdir -p with the given mode for each missing part. */
 int make_dirs(const char *path, mode_t mode, struct err *e);
+/* rm -r, never following a symbolic link; what is gone meanwhile does not matter. */
+int remove_tree(const char *path, struct err *e);
 int sync_dir(const char *path); /* fsync a folder; 0 or -errno */
 
 /* "a/b" from its parts, on the heap; NULL when out of memory. */

@@ -18,6 +18,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <pwd.h>
 
 enum {
 	NAME_BYTES = 1024,
@@ -111,4 +112,32 @@ bool host_process_alive(int64_t pid)
 	if (pid <= 0 || pid > INT_MAX)
 		return true; /* kill(2) would take it for a group */
 	return kill((pid_t)pid, 0) == 0 || errno != ESRCH;
+}
+
+char *host_short_name(void)
+{
+	char name[HOST_NAME_MAX + 1] = "";
+
+	(void)gethostname(name, sizeof(name) - 1);
+	name[strcspn(name, ".")] = '\0';
+	return strdup(name);
+}
+
+/* Python's order: the environment first. */
+char *host_user_name(void)
+{
+	static const char *const variables[] = { "LOGNAME", "USER", "LNAME", "USERNAME" };
+	struct passwd entry, *found = NULL;
+	char buffer[4096], number[16];
+
+	for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++) {
+		const char *value = getenv(variables[i]);
+
+		if (value && *value)
+			return strdup(value);
+	}
+	if (getpwuid_r(getuid(), &entry, buffer, sizeof(buffer), &found) == 0 && found)
+		return strdup(found->pw_name);
+	snprintf(number, sizeof(number), "%u", (unsigned)getuid());
+	return strdup(number);
 }

@@ -27,6 +27,11 @@ int host_fqdn(char **out, struct err *e);
  */
 int host_id(char **out, struct err *e);
 
+/* The host name up to its first dot, and the user's login name: as archives tell them.  On the
+ * heap; NULL when out of memory. */
+char *host_short_name(void);
+char *host_user_name(void);
+
 /* Is there such a process here?  Also true where that cannot be known. */
 bool host_process_alive(int64_t pid);
 

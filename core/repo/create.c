@@ -7,7 +7,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +19,6 @@ enum {
 	README_HEAD = 100, /* bytes that tell a repository */
 	SEGMENTS_PER_DIR = 1000,
 	MAX_SEGMENT_SIZE = 500 * 1024 * 1024,
-	OPEN_DIRS = 16,
 };
 
 static const char readme[] = "This is a Borg Backup repository.\n"
@@ -155,14 +153,6 @@ int repo_create(const struct location *where, const struct repo_creation *how, s
 	return rc == 0 ? make_file(path, "config", buf_bytes(&config), e) : rc;
 }
 
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
-{
-	(void)st;
-	(void)kind;
-	(void)at;
-	return remove(path) < 0 && errno != ENOENT ? -errno : 0;
-}
-
 /* The config first: what is left after a crash is no repository any more. */
 int repo_destroy(struct repo *r, struct err *e)
 {
@@ -177,12 +167,8 @@ int repo_destroy(struct repo *r, struct err *e)
 		rc = err_nomem(e, "repository");
 	else if (unlink(config) < 0)
 		rc = err_set(e, errno, "%s: %s", config, strerror(errno));
-	if (rc == 0) {
-		rc = nftw(path, remove_one, OPEN_DIRS, FTW_DEPTH | FTW_PHYS);
-		if (rc != 0)
-			rc = err_set(e, rc < -1 ? -rc : EIO, "%s: cannot remove all of it",
-				     path);
-	}
+	if (rc == 0)
+		rc = remove_tree(path, e);
 	repo_close(r);
 	return rc;
 }

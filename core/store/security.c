@@ -222,6 +222,16 @@ int security_check(struct repo *repo, const struct key *key, const char *timesta
 	return rc;
 }
 
+int security_save(struct repo *repo, const struct key *key, const char *timestamp,
+		  struct err *e)
+{
+	CLEANUP(check_fini)
+	struct check c = { .repo = repo, .key = key, .timestamp = timestamp };
+	int rc = check_init(&c, e);
+
+	return rc < 0 ? rc : save(&c, e);
+}
+
 int security_note_tam(struct repo *repo, bool required, struct err *e)
 {
 	CLEANUP(cleanup_freep) char *dir = NULL;

@@ -19,6 +19,10 @@
 int security_check(struct repo *repo, const struct key *key, const char *timestamp,
 		   const struct prompt *prompt, struct err *e);
 
+/* Remember location, key type and the manifest just committed. */
+int security_save(struct repo *repo, const struct key *key, const char *timestamp,
+		  struct err *e);
+
 /*
  * What a verified manifest says about TAMs, remembered for keys of Borg 1.0, which do not say it
  * themselves.  Writes or removes a file only where that changes something.

@@ -1,0 +1,78 @@
+#ifndef ARCHIVE_SESSION_H
+#define ARCHIVE_SESSION_H
+
+/*
+ * session.h - a repository open for change: from lock to unlock, every step in its order, or
+ * nothing (design decision 17).
+ *
+ *   begin   lock, newest manifest, features, security check, counters
+ *   put     the write pipeline
+ *   commit  chunks without an owner deleted, manifest, COMMIT; then the chunk index, then what
+ *           this machine remembers
+ *   end     index and hints completed, unlock
+ *
+ * A session may commit several times.  Nothing of what was done since the last commit is visible
+ * to anybody before the next one, and session_end() drops it.
+ *
+ * Threads: one user; readers of the same struct reader go on in theirs.
+ */
+
+#include "core/archive/archive_writer.h"
+#include "core/archive/manifest_draft.h"
+#include "core/archive/reader.h"
+
+struct session {
+	struct reader *reader; /* borrowed; its manifest is that of the last commit */
+	struct manifest_draft *draft;
+	struct nonces *nonces;
+	struct session_private *priv;
+};
+
+struct session_options {
+	const struct prompt *prompt;
+	double lock_wait; /* seconds; < 0: for ever */
+	enum manifest_operation operation;
+	void (*sync_progress)(void *arg,
+			      struct bytes archive); /* reading another's archive; NULL */
+	void *progress_arg;
+};
+
+/* The first manifest of a new repository, which is locked, and whose key is where it is kept. */
+int session_initialize(struct repo *repo, const struct key *key, struct err *e);
+
+/* The reader outlives the session.  Errors: as repo_lock(), security_check(),
+ * manifest_check_features(). */
+int session_begin(struct session **out, struct reader *r, const struct session_options *options,
+		  struct err *e);
+/* Unlocks, whatever else fails.  Frees s. */
+int session_end(struct session *s, struct err *e);
+void session_drop(struct session *s); /* the same without a word: after another error */
+DEFINE_CLEANUP(struct session *, session_drop);
+
+/* A pipeline into this session's transaction, to be closed before it is committed. */
+int session_put(struct session *s, const struct compression *how, size_t slab_bytes,
+		struct put **out, struct err *e);
+
+/*
+ * What the archives refer to, brought up to date with the manifest: archives of others are read.
+ * Needed by whoever removes something or wants totals.  Borrowed.
+ */
+int session_chunks(struct session *s, struct chunk_index **out, struct err *e);
+/* An empty set for a new archive's references, or NULL where no index is kept. */
+struct chunk_refs *session_refs(struct session *s);
+
+/* Staged for the next commit.  refs are the session's from now on; may be NULL: then the archive is
+ * read when somebody needs the counts. */
+int session_add_archive(struct session *s, struct bytes name, const struct chunk_id *id,
+			struct bytes time_text, struct chunk_refs *refs, struct err *e);
+/* The archive of this name goes; what nobody else needs goes with the commit.
+ * Error: Archive.DoesNotExist -ENOENT. */
+int session_remove_archive(struct session *s, struct bytes name, struct err *e);
+/* Another name for an archive.  Errors: Archive.DoesNotExist, Archive.AlreadyExists. */
+int session_rename_archive(struct session *s, struct bytes name, struct bytes new_name,
+			   struct err *e);
+
+/* After an error nothing of it is visible; the session is only good for session_drop(). */
+int session_commit(struct session *s, struct err *e);
+
+#endif
