@@ -13,6 +13,7 @@
 #include "mount/mount_internal.h"
 
 #include "core/base/log.h"
+#include "mount/parallel.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -90,6 +91,7 @@ static int open_session(struct mount *m, const struct mount_options *o, const ch
 {
 	CLEANUP(buf_fini) struct buf text = BUF_INIT;
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	int rc;
 
 	if (session_options(o, &text) < 0 || fuse_opt_add_arg(&args, "alcove") < 0 ||
 	    fuse_opt_add_arg(&args, (const char *)text.p) < 0) {
@@ -108,7 +110,8 @@ static int open_session(struct mount *m, const struct mount_options *o, const ch
 	if (fuse_session_mount(m->session, point) < 0)
 		return err_set(e, EIO, "%s: cannot mount", point);
 	m->mounted = true;
-	return 0;
+	rc = parallel_listen(m);
+	return rc < 0 ? err_set(e, -rc, "%s: cannot mount: %s", point, strerror(-rc)) : 0;
 }
 
 /* The device number that the kernel gave the mount at `point`, without asking the mount itself. */

@@ -10,16 +10,20 @@
 #include "fs/ahead.h"
 #include "fs/view.h"
 
+#include <stdatomic.h>
+
 struct mount {
 	struct fuse_session *session;
 	struct view *view;
 	struct pool *workers; /* for reads that wait for chunks */
 	struct ahead *ahead;  /* the receiving thread's own */
 	struct reply_log *log;
-	bool posix_acl;  /* the kernel enforces permissions, ACLs among them */
-	bool no_open;    /* the kernel can do without open and release, */
-	bool no_opendir; /* ... for folders too */
-	bool mounted;    /* at this mount point: */
+	bool posix_acl;       /* the kernel enforces permissions, ACLs among them */
+	bool no_open;         /* the kernel can do without open and release, */
+	bool no_opendir;      /* ... for folders too */
+	bool parallel_dirops; /* the kernel may ask for several names of a folder at a time */
+	_Atomic bool begun;   /* INIT has been answered */
+	bool mounted;         /* at this mount point: */
 	bool foreground;
 	pthread_t receiver;
 	_Atomic bool stop;     /* the loop shall end */

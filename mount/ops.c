@@ -35,6 +35,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	/* One copy from chunk memory into the page cache beats moving pages through a pipe. */
 	conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
 				  FUSE_CAP_SPLICE_MOVE | FUSE_CAP_READDIRPLUS_AUTO);
+	m->parallel_dirops = conn->want & FUSE_CAP_PARALLEL_DIROPS;
 	m->no_open = conn->capable & FUSE_CAP_NO_OPEN_SUPPORT;
 	m->no_opendir = conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT;
 }
