@@ -48,11 +48,14 @@ static int check_manifest(struct session *s, struct err *e)
 static int open_counters(struct session *s, struct bytes manifest, struct err *e)
 {
 	const struct key *key = s->reader->key;
-	int rc =
-		nonces_open(&s->nonces, s->reader->repo, key, envelope_after(key, manifest), e);
+	uint64_t next = 0;
+	int rc = envelope_after(key, manifest, &next, e);
 
-	return rc < 0 ? rc
-		      : sealer_new(&s->priv->sealer, key, &COMPRESSION_DEFAULT, s->nonces, e);
+	if (rc == 0)
+		rc = nonces_open(&s->nonces, s->reader->repo, key, next, e);
+	if (rc == 0)
+		rc = sealer_new(&s->priv->sealer, key, &COMPRESSION_DEFAULT, s->nonces, e);
+	return rc;
 }
 
 static int begin(struct session *s, struct err *e)
