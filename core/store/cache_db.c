@@ -26,8 +26,14 @@
 #include <xxhash.h>
 
 enum { GATE = 0, LIFE = 1, USE_SIZE = 4096 };
+enum {
+	WINDOW = 64 * 1024, /* what the kernel maps around a page that is touched */
+	WINDOWS_MAX = 128,
+	FILE_SMALL = 24 << 20,
+};
 
-static const char version_key[] = "version";
+/* Before all keys of letters: so that those may be appended. */
+static const char version_key[] = "!version";
 /* Address space, not memory; less where the process may not have so much. */
 static const size_t map_size_max = (size_t)1 << (sizeof(size_t) > 4 ? 38 : 29);
 static const size_t map_size_min = (size_t)1 << 26;
@@ -296,6 +302,49 @@ static int open_files(struct cache_db *db, uint32_t version, struct err *e)
 	return 0;
 }
 
+/* --- the map --- */
+
+/* LMDB does not tell where it is. */
+static void find_map(struct cache_db *db)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	unsigned long first, inode, off;
+	char line[512], mode[8];
+	struct stat st;
+
+	if (!maps)
+		return;
+	if (stat(db->path, &st) == 0)
+		while (!db->map && fgets(line, sizeof(line), maps))
+			if (sscanf(line, "%lx-%*x %7s %lx %*s %lu", &first, mode, &off,
+				   &inode) == 4 &&
+			    strcmp(mode, "r--s") == 0 && off == 0 && inode == st.st_ino)
+				db->map = (uint8_t *)first;
+	fclose(maps);
+}
+
+void cache_db_touch(struct cache_db *db, const void *p)
+{
+	uintptr_t window = (uintptr_t)p / WINDOW;
+
+	if (window == db->window)
+		return;
+	db->window = window;
+	cache_db_touch_any(db);
+}
+
+void cache_db_touch_any(struct cache_db *db)
+{
+	struct stat st;
+	int fd;
+
+	if (!db->map || ++db->windows < db->windows_max)
+		return;
+	db->windows = 0;
+	if (mdb_env_get_fd(db->env, &fd) == 0 && fstat(fd, &st) == 0 && st.st_size > FILE_SMALL)
+		madvise(db->map, (size_t)st.st_size, MADV_DONTNEED);
+}
+
 int cache_db_open(struct cache_db **out, const char *dir, const char *name, uint32_t version,
 		  struct err *e)
 {
@@ -306,6 +355,7 @@ int cache_db_open(struct cache_db **out, const char *dir, const char *name, uint
 	if (!db)
 		return err_nomem(e, name);
 	db->use_fd = -1;
+	db->windows_max = WINDOWS_MAX;
 	if (is_network(dir)) {
 		rc = local_folder(dir, &local, e);
 		if (rc < 0)
@@ -325,6 +375,7 @@ int cache_db_open(struct cache_db **out, const char *dir, const char *name, uint
 		rc = open_files(db, version, e);
 	if (rc < 0)
 		return rc;
+	find_map(db);
 	*out = TAKE(db);
 	return 0;
 }
@@ -393,6 +444,7 @@ int cache_db_check(struct cache_db *db, struct bytes key, const MDB_val *raw,
 {
 	const uint8_t *p = raw->mv_data;
 
+	cache_db_touch(db, p);
 	if (raw->mv_size >= CACHE_DB_SUM) {
 		*value = (struct bytes){ p + CACHE_DB_SUM, raw->mv_size - CACHE_DB_SUM };
 		if (checksum(key, *value) == get_le64(p))

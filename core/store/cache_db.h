@@ -39,6 +39,10 @@ struct cache_db {
 	int use_fd;
 	_Atomic uint32_t *at_work; /* in the .use file, mapped */
 	bool spoiled;
+	uint8_t *map;     /* where LMDB has the file; NULL where unknown */
+	uintptr_t window; /* last touched, see cache_db_touch() */
+	size_t windows;
+	size_t windows_max; /* of 64 KiB; the owner may change it */
 };
 
 int cache_db_open(struct cache_db **out, const char *dir, const char *name, uint32_t version,
@@ -54,6 +58,14 @@ void cache_db_leave(struct cache_db *db);
 void cache_db_spoil(struct cache_db *db);
 /* LMDB's result as -errno and a sentence; damage spoils the file and is -EBADMSG. */
 int cache_db_fail(struct cache_db *db, int mdb_rc, struct err *e);
+
+/*
+ * A value at p was looked at.  Pages of the map count as this process's memory: when many have
+ * been touched, all are let go of.  They stay in the page cache, and p stays valid.
+ */
+void cache_db_touch(struct cache_db *db, const void *p);
+/* The same for a place that was somewhere, such as one that is written. */
+void cache_db_touch_any(struct cache_db *db);
 
 int cache_db_begin(struct cache_db *db, bool write, MDB_txn **out, struct err *e);
 /* txn is over afterwards, also when this fails. */

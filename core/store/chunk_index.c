@@ -21,6 +21,7 @@ enum {
 	BATCH_ARCHIVES = 64,
 	BATCH_REFS = 1 << 20,
 	SYNC_ATTEMPTS = 4,
+	WINDOWS_MAX = 768, /* 48 MB: questions go anywhere */
 };
 
 /* --- references --- */
@@ -230,6 +231,7 @@ static int open_file(struct chunk_index *x, struct err *e)
 	rc = cache_db_open(&x->db, x->dir, "chunks", VERSION, e);
 	if (rc < 0)
 		return rc;
+	x->db->windows_max = WINDOWS_MAX;
 	cache_db_enter(x->db);
 	rc = begin_file(x, e);
 	cache_db_leave(x->db);
