@@ -247,7 +247,8 @@ static int fill(struct sorter *s, struct run *r, size_t n)
 
 	if (have >= n)
 		return 0;
-	memmove(r->window.p, r->window.p + r->at, have);
+	if (have)
+		memmove(r->window.p, r->window.p + r->at, have);
 	r->at = 0;
 	r->window.len = have;
 	want = s->memory / (2 * s->run_count);
