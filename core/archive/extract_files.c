@@ -125,6 +125,7 @@ static int enter(struct files *f, int dir, struct bytes name)
 	return fd < 0 ? -errno : fd;
 }
 
+/* "." is passed over: `tar cf - .` writes "./name", and import-tar keeps it. */
 static int walk(struct files *f, struct bytes path)
 {
 	int fd = fcntl(f->options->root_fd, F_DUPFD_CLOEXEC, 0);
@@ -135,13 +136,17 @@ static int walk(struct files *f, struct bytes path)
 	while (at < path.len) {
 		const uint8_t *slash = memchr(path.p + at, '/', path.len - at);
 		size_t end = slash ? (size_t)(slash - path.p) : path.len;
-		int next = enter(f, fd, (struct bytes){ path.p + at, end - at });
+		struct bytes name = { path.p + at, end - at };
+		int next;
 
+		at = end + 1;
+		if (bytes_is(name, "."))
+			continue;
+		next = enter(f, fd, name);
 		close(fd);
 		if (next < 0)
 			return next;
 		fd = next;
-		at = end + 1;
 	}
 	return fd;
 }
@@ -171,7 +176,7 @@ static int go_to(struct files *f, struct bytes path, struct bytes *name)
 	int fd;
 
 	*name = (struct bytes){ path.p + slash, path.len - slash };
-	if (is_dots(*name))
+	if (is_dots(*name) || path.p[0] == '/')
 		return warn_unsafe(f, path, -EINVAL);
 	if (f->parent_fd >= 0 && bytes_equal(folder, buf_bytes(&f->parent)))
 		return 0;

@@ -42,7 +42,13 @@ static const struct row {
 	{ "absolute", "/tmp/x", 1, "BackupPathTraversalError|" },
 	{ "ends in ..", "a/..", 1, "BackupPathTraversalError|" },
 	{ "ends in a slash", "a/", 1, "BackupPathTraversalError|" },
+	{ "absolute, in the root", "/x", 1, "BackupPathTraversalError|" },
 	{ "doubled slash", "a//x", 0, "" },
+	{ "a dot first", "./new", 0, "" },
+	{ "dots in between", "./a/././b/./c", 0, "" },
+	{ "a dot, and up", "./../outside/x", 1, "BackupPathTraversalError|" },
+	{ "a dot, and through a symlink", "./escape/./x", 1, "BackupSymlinkParentError|" },
+	{ "ends in a dot", "a/.", 1, "BackupPathTraversalError|" },
 };
 
 static void touch(int dir, const char *path)

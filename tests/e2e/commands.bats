@@ -137,6 +137,17 @@ extracts() { # ARGUMENTS...: both, in folders of their own
 	[[ $(stat -c %b out/holes) -lt 40000 ]]
 }
 
+@test "extract what tar has written as ./name" {
+	b12 import-tar "$T/repo::tar" - < <(tar -C src -cf - ./hello ./dir ./text ./hard1 ./hard2)
+	same list "$T/repo::tar"
+	MADE_UP='theirs/dir/sub ours/dir/sub' extracts --list "$T/repo::tar"
+	extracts "$T/repo::tar" ./hello
+	MADE_UP='theirs/sub ours/sub' extracts --strip-components 2 "$T/repo::tar"
+	"$ALCOVE" mount "$T/repo::tar" "$MNT"
+	cmp src/hello "$MNT/hello"
+	cmp src/dir/inner "$MNT/dir/inner"
+}
+
 @test "extract over what is there" {
 	mkdir -p out/hello/full out/dir theirs/hello/full theirs/dir
 	echo old >out/text
