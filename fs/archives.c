@@ -11,7 +11,7 @@
 
 #include "fs/archives.h"
 
-#include "core/base/log.h"
+#include "core/archive/archive.h"
 #include "core/base/thread.h"
 #include "fs/listing.h"
 
@@ -566,6 +566,21 @@ static int root_archive(struct archives *a, const struct chunk_id *id, struct by
 	return shelf_add(a->shelf, a->root_number, id, name, e);
 }
 
+/* One that nobody could enter must be refused now: nobody sees what the mount says later. */
+static int check_archive(struct archives *a, const struct manifest_entry *entry, struct err *e)
+{
+	CLEANUP(archive_freep) struct archive *archive = NULL;
+	struct stat known;
+	int rc;
+
+	if (shelf_root(a->shelf, a->root_number, &known))
+		return 0;
+	rc = archive_load(&archive, a->reader, &entry->id, e);
+	return rc < 0 ? err_wrap(e, rc, "archive %.*s", (int)entry->name.len,
+				 (const char *)entry->name.p)
+		      : 0;
+}
+
 static int root_named(struct archives *a, const char *name, struct err *e)
 {
 	struct manifest *m = reader_manifest(a->reader);
@@ -574,6 +589,8 @@ static int root_named(struct archives *a, const char *name, struct err *e)
 		       : err_set_id(e, ENOENT, "Archive.DoesNotExist",
 				    "Archive %s does not exist", name);
 
+	if (rc == 0)
+		rc = check_archive(a, found, e);
 	reader_manifest_unref(a->reader, m);
 	return rc;
 }

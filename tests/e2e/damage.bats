@@ -99,6 +99,12 @@ chunk_is_lost() {
 	run ! ls "$MNT/a"
 	[[ $output == *'Input/output error'* ]]
 	cmp src/other "$MNT/b/other"
+	umount_it
+	expect 2 'archive a: ' "$ALCOVE" mount "$T/repo::a" "$MNT"
+	not mounted
+	expect 2 'archive a: ' "$ALCOVE" mount -f "$T/repo::a" "$MNT"
+	mount_it "$T/repo::b"
+	cmp src/other "$MNT/other"
 }
 
 @test "manifest: a running mount keeps the last good one, a new one refuses" {
