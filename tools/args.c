@@ -395,10 +395,33 @@ static int consume_positionals(struct parse *s, int at, size_t there, int *after
 	return 0;
 }
 
+static bool lacks_option(const struct parse *s, size_t set, size_t row)
+{
+	return s->p->options[set].rows[row].required && !s->given[set][row];
+}
+
+static bool lacks_something(const struct parse *s)
+{
+	bool lacks = s->filled < s->p->positional_count;
+
+	for (size_t set = 0; set < SETS; set++)
+		for (size_t i = 0; i < s->p->options[set].count; i++)
+			lacks |= lacks_option(s, set, i);
+	return lacks;
+}
+
 static int missing(const struct parse *s, struct err *e)
 {
 	CLEANUP(buf_fini) struct buf names = BUF_INIT;
+	char name[NAME_MAX_SHOWN];
 
+	for (size_t set = 0; set < SETS; set++)
+		for (size_t i = 0; i < s->p->options[set].count; i++)
+			if (lacks_option(s, set, i)) {
+				(void)buf_append_str(&names, names.len ? ", " : "");
+				(void)buf_append_str(
+					&names, option_name(&s->p->options[set].rows[i], name));
+			}
 	for (size_t i = s->filled; i < s->p->positional_count; i++) {
 		if (names.len)
 			(void)buf_append_str(&names, ", ");
@@ -451,7 +474,7 @@ static int consume_all(struct parse *s, int *rest, struct err *e)
 		return rc;
 	while (after < s->argc)
 		s->extras->v[s->extras->count++] = s->argv[after++];
-	return s->filled < s->p->positional_count ? missing(s, e) : 0;
+	return lacks_something(s) ? missing(s, e) : 0;
 }
 
 /* Does the value of the option at `at` - 1 stand here? */

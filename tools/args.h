@@ -41,6 +41,7 @@ struct arg_option {
 	arg_convert *convert; /* ARG_VALUE */
 	const char *metavar;  /* ARG_VALUE */
 	const char *help;     /* NULL: not shown */
+	bool required;        /* it has to be given */
 	bool once;            /* a second one is refused: "There can be only one." */
 	unsigned exclusive;   /* options with the same number exclude each other; 0: none */
 	bool counted;         /* argparse's nargs=1: "expected 1 argument" */

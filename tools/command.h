@@ -45,6 +45,7 @@
  */
 
 #include "core/archive/reader.h"
+#include "core/archive/session.h"
 #include "core/archive/select.h"
 #include "core/base/log.h"
 #include "core/repo/location.h"
@@ -131,6 +132,13 @@ int run_open_reader(struct run *run, struct reader **out, const struct location 
 		    struct err *e);
 /* repo_lock() with the time that --lock-wait gives. */
 int run_lock(const struct run *run, struct repo *repo, struct err *e);
+/*
+ * Open the repository for change: both are the caller's, the session to be closed first.
+ * --lock-wait is how long others are waited for.
+ */
+int run_open_session(struct run *run, const struct location *where,
+		     enum manifest_operation operation, struct reader **reader,
+		     struct session **session, struct err *e);
 /* Columns of the terminal on standard error; $COLUMNS first, 80 where there is none. */
 size_t run_columns(void);
 
@@ -139,7 +147,8 @@ size_t run_columns(void);
 int arg_location(void *field, const char *text, struct err *e);   /* with or without archive */
 int arg_repository(void *field, const char *text, struct err *e); /* without */
 int arg_archive(void *field, const char *text, struct err *e);    /* with */
-int arg_sort_by(void *field, const char *text, struct err *e);    /* const char * */
+int arg_archive_name(void *field, const char *text, struct err *e); /* char *, on the heap */
+int arg_sort_by(void *field, const char *text, struct err *e);      /* const char * */
 
 /* -P, -a, --sort-by, --first, --last into a struct select_options; filter_fini() releases. */
 #define ARCHIVE_FILTER_OPTIONS(type, member)                                                   \

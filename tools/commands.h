@@ -6,12 +6,15 @@
 #include "tools/command.h"
 
 extern const struct command command_break_lock;
+extern const struct command command_compact;
 extern const struct command command_config;
 extern const struct command command_extract;
 extern const struct command command_help;
 extern const struct command command_info;
+extern const struct command command_init;
 extern const struct command command_list;
 extern const struct command command_mount;
+extern const struct command command_rename;
 extern const struct command command_umount;
 extern const struct command command_with_lock;
 

@@ -106,6 +106,22 @@ int arg_patterns_from(void *field, const char *text, struct err *e)
 	return with_matcher(field, text, matcher_patterns_from, e);
 }
 
+int arg_archive_name(void *field, const char *text, struct err *e)
+{
+	char *name = NULL;
+	int rc = arg_placeholders(&name, text, e);
+
+	if (rc < 0)
+		return rc;
+	if (*name == '\0' || strchr(name, '/') || strstr(name, "::")) {
+		rc = err_set(e, EINVAL, "Invalid archive name: \"%s\"", name);
+		free(name);
+		return rc;
+	}
+	*(char **)field = name;
+	return 0;
+}
+
 int matcher_complete(struct matcher **matcher, const struct arg_list *paths, struct err *e)
 {
 	int rc = *matcher ? 0 : matcher_new(matcher, e);
@@ -119,4 +135,18 @@ int run_open_reader(struct run *run, struct reader **out, const struct location 
 	struct reader_options options = { .prompt = &run->prompt };
 
 	return reader_open(out, where, &options, e);
+}
+
+int run_open_session(struct run *run, const struct location *where,
+		     enum manifest_operation operation, struct reader **reader,
+		     struct session **session, struct err *e)
+{
+	struct session_options options = {
+		.prompt = &run->prompt,
+		.lock_wait = run->common.lock_wait,
+		.operation = operation,
+	};
+	int rc = run_open_reader(run, reader, where, e);
+
+	return rc < 0 ? rc : session_begin(session, *reader, &options, e);
 }
