@@ -192,7 +192,8 @@ static int fill(struct repo_config *out, const struct ini *ini, struct err *e)
 	out->segments_per_dir = (uint32_t)per_dir;
 	if (!id || id_parse(&out->id, bytes_str(id)) < 0)
 		return err_set(e, EBADMSG, "config: id is missing or not 64 hex digits");
-	key += key ? strspn(key, "\n") : 0; /* it may begin below its name */
+	if (key)
+		key += strspn(key, "\n"); /* it may begin below its name */
 	if (key && *key) {
 		out->key = strdup(key);
 		if (!out->key)

@@ -177,7 +177,7 @@ static struct site find_site(struct bytes text, const char *section, const char 
 		s.end = (size_t)(item.lines.p + item.lines.len - text.p);
 		if (item.kind == INI_SECTION)
 			s.header = item.lines;
-		else if (ini_is(&item, section, name))
+		else if (!s.option.len && ini_is(&item, section, name))
 			s.option = item.lines;
 		else
 			s.siblings++;
@@ -199,31 +199,80 @@ static int splice(struct buf *text, size_t at, size_t was, struct bytes now)
 	return 0;
 }
 
-static int remove_lines(struct buf *text, struct bytes lines)
+/*
+ * How far in the line stands that follows `at`.  What is written in front of it stands as far in:
+ * less, and that line would go on with it; more, and it might go on with the one before.
+ */
+static size_t indent_at(struct bytes text, size_t at)
 {
-	size_t at = lines.len ? (size_t)(lines.p - text->p) : 0;
+	struct bytes rest = { text.p + at, text.len - at };
 
-	return splice(text, at, lines.len, (struct bytes){ 0 });
-}
+	while (rest.len > 0) {
+		struct bytes line = take_line(&rest), trimmed = trim(line);
 
-static int remove_option(struct buf *text, const struct site *s)
-{
-	int rc = remove_lines(text, s->option); /* it is behind its section's header */
-
-	return rc == 0 && s->siblings == 0 ? remove_lines(text, s->header) : rc;
-}
-
-static int append_value(struct buf *out, const char *value)
-{
-	for (; *value; value++) {
-		int rc = buf_append_byte(out, (uint8_t)*value);
-
-		if (rc == 0 && *value == '\n')
-			rc = buf_append_byte(out, '\t');
-		if (rc < 0)
-			return rc;
+		if (trimmed.len && !is_comment(trimmed))
+			return indent(line);
 	}
 	return 0;
+}
+
+static size_t offset_behind(const struct buf *text, struct bytes lines)
+{
+	return (size_t)(lines.p + lines.len - text->p);
+}
+
+static int remove_lines(struct buf *text, struct bytes lines)
+{
+	return splice(text, offset_behind(text, lines) - lines.len, lines.len,
+		      (struct bytes){ 0 });
+}
+
+/* An empty section may stay where what follows would take another meaning without it. */
+static int remove_option(struct buf *text, const struct site *s)
+{
+	int rc = s->option.len ? remove_lines(text, s->option) : 0;
+
+	if (rc < 0 || s->siblings > 0 || !s->header.len ||
+	    indent_at(buf_bytes(text), offset_behind(text, s->header)) > 0)
+		return rc;
+	return remove_lines(text, s->header); /* it is in front of the option */
+}
+
+static int append_blanks(struct buf *out, size_t count)
+{
+	int rc = 0;
+
+	while (rc == 0 && count-- > 0)
+		rc = buf_append_byte(out, ' ');
+	return rc;
+}
+
+/* name = value, each line `in` blanks further in than it would be. */
+static int append_option(struct buf *out, const char *name, const char *value, size_t in)
+{
+	int rc = append_blanks(out, in);
+
+	if (rc == 0)
+		rc = buf_append_str(out, name);
+	if (rc == 0)
+		rc = buf_append_str(out, " = ");
+	for (; rc == 0 && *value; value++) {
+		rc = buf_append_byte(out, (uint8_t)*value);
+		if (rc == 0 && *value == '\n')
+			rc = append_blanks(out, in);
+		if (rc == 0 && *value == '\n')
+			rc = buf_append_byte(out, '\t');
+	}
+	return rc == 0 ? buf_append_byte(out, '\n') : rc;
+}
+
+static int append_header(struct buf *out, const char *section)
+{
+	int rc = buf_append_byte(out, '[');
+
+	if (rc == 0)
+		rc = buf_append_str(out, section);
+	return rc == 0 ? buf_append_str(out, "]\n") : rc;
 }
 
 int ini_set(struct buf *text, const char *section, const char *name, const char *value)
@@ -231,21 +280,18 @@ int ini_set(struct buf *text, const char *section, const char *name, const char 
 	CLEANUP(buf_fini) struct buf lines = BUF_INIT;
 	struct site s = find_site(buf_bytes(text), section, name);
 	size_t at = s.option.len ? (size_t)(s.option.p - text->p) : s.end;
-	const char *const parts[] = { at > 0 && text->p[at - 1] != '\n' ? "\n" : "",
-				      s.header.len ? "" : "[",
-				      s.header.len ? "" : section,
-				      s.header.len ? "" : "]\n",
-				      name,
-				      " = " };
+	size_t in = indent_at(buf_bytes(text), at + s.option.len);
 	int rc = 0;
 
 	if (!value)
 		return remove_option(text, &s);
-	for (size_t i = 0; rc == 0 && i < sizeof(parts) / sizeof(parts[0]); i++)
-		rc = buf_append_str(&lines, parts[i]);
+	if (at > 0 && text->p[at - 1] != '\n')
+		rc = buf_append_byte(&lines, '\n');
+	if (rc == 0 && !s.header.len)
+		rc = append_header(&lines, section);
 	if (rc == 0)
-		rc = append_value(&lines, value);
-	if (rc == 0)
-		rc = buf_append_str(&lines, s.header.len ? "\n" : "\n\n");
+		rc = append_option(&lines, name, value, in);
+	if (rc == 0 && !s.header.len)
+		rc = buf_append_byte(&lines, '\n');
 	return rc == 0 ? splice(text, at, s.option.len, buf_bytes(&lines)) : rc;
 }

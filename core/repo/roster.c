@@ -61,10 +61,12 @@ static bool list_valid(const json_t *list)
 
 static int parse(json_t **out, struct bytes text, const char *path, struct err *e)
 {
-	json_t *root = json_loadb((const char *)text.p, text.len, 0, NULL);
+	json_t *root = NULL;
 
+	if (text.len > 0)
+		root = json_loadb((const char *)text.p, text.len, 0, NULL);
 	/* Python writes bytes of a name that are not UTF-8 as lone surrogates, and reads them. */
-	if (!root && memmem(text.p, text.len, "\\ud", 3))
+	if (!root && text.len > 0 && memmem(text.p, text.len, "\\ud", 3))
 		return err_set(e, EBADMSG, "%s: a host name that is not UTF-8", path);
 	if (!root)
 		root = json_object();
