@@ -4,11 +4,11 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/version.h"
+#include "core/platform/host.h"
 #include "tools/pyformat.h"
 #include "tools/strftime.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,18 +26,14 @@ static void host_name(char out[NAME_BYTES])
 	out[NAME_BYTES - 1] = 0;
 }
 
-/* The name with its domain, as the resolver knows it; the plain name where it does not. */
 static void full_name(char out[NAME_BYTES])
 {
-	struct addrinfo hints = { .ai_flags = AI_CANONNAME, .ai_socktype = SOCK_DGRAM };
-	struct addrinfo *found = NULL;
+	CLEANUP(cleanup_freep) char *name = NULL;
 
-	host_name(out);
-	if (strchr(out, '.') || getaddrinfo(out, NULL, &hints, &found) != 0)
-		return;
-	if (found->ai_canonname && strchr(found->ai_canonname, '.'))
-		snprintf(out, NAME_BYTES, "%s", found->ai_canonname);
-	freeaddrinfo(found);
+	if (host_fqdn(&name, NULL) < 0)
+		host_name(out);
+	else
+		snprintf(out, NAME_BYTES, "%s", name);
 }
 
 static void reverse_labels(const char *name, char out[NAME_BYTES])

@@ -31,6 +31,7 @@ DEFINE_CLEANUP(struct lock *, lock_forget);
 
 static const double pause_min = 0.01, pause_max = 0.2; /* seconds between two attempts */
 static const char logger[] = "borg.locking";
+enum { READS_MAX = 5 }; /* of a roster that somebody else may be writing */
 
 struct lock {
 	char *path;      /* PREFIX, absolute */
@@ -449,17 +450,31 @@ int lock_upgrade(struct lock *l, struct err *e)
 	return rc;
 }
 
-bool lock_still_held(const struct lock *l)
+static bool shared_still(const struct lock *l)
 {
 	const struct owner self = self_of(l);
 	json_auto_t *roster = NULL;
+
+	return roster_load(&roster, l->roster, NULL) == 0 &&
+	       roster_has(roster, ROSTER_SHARED, &self);
+}
+
+bool lock_still_held(const struct lock *l)
+{
+	/* Borg writes the roster in place: for a moment it is empty. */
+	const struct timespec moment = { .tv_nsec = (long)(pause_min * 1e9) };
+	unsigned left = READS_MAX;
 
 	if (!l->held)
 		return false;
 	if (l->mode == LOCK_EXCLUSIVE)
 		return exists(l->name);
-	return roster_load(&roster, l->roster, NULL) == 0 &&
-	       roster_has(roster, ROSTER_SHARED, &self);
+	while (!shared_still(l)) {
+		if (--left == 0)
+			return false;
+		nanosleep(&moment, NULL);
+	}
+	return true;
 }
 
 /* The new name before the old one goes: the folder is never without. */

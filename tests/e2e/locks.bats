@@ -172,6 +172,15 @@ same_config() { # ARGUMENT...
 	expect 0 '' "$B12" create repo::b f
 }
 
+@test "config keeps the key" {
+	rm -r repo
+	make_repo b12 repokey
+	b12 create repo::a f
+	grep -q '^key = ' repo/config
+	same_config repo additional_free_space 1M
+	[[ $(b12 list --short repo) == a && $("$ALCOVE" list --short repo) == a ]]
+}
+
 @test "config changes only under the lock" {
 	foreign_lock
 	expect 0 '^0$' "$ALCOVE" config repo append_only
