@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "core/base/cleanup.h"
@@ -229,4 +230,91 @@ bool acl_is_minimal(struct bytes text)
 	while (text.len > 0)
 		count += next_line(&text).len > 0;
 	return count <= 3; /* owner, group, others */
+}
+
+/* --- binary to text --- */
+
+static int put_perm(struct buf *out, unsigned perm)
+{
+	const char text[4] = { perm & ACL_READ ? 'r' : '-', perm & ACL_WRITE ? 'w' : '-',
+			       perm & ACL_EXECUTE ? 'x' : '-', 0 };
+
+	return buf_append_str(out, text);
+}
+
+/* "\nuser:NAME:" */
+static int put_qualifier(struct buf *out, const char *type, struct bytes name)
+{
+	if ((out->len && buf_append_byte(out, '\n') < 0) || buf_append_str(out, type) < 0 ||
+	    buf_append_byte(out, ':') < 0 || buf_append(out, name.p, name.len) < 0)
+		return -ENOMEM;
+	return buf_append_byte(out, ':');
+}
+
+static int put_named(struct buf *out, const char *type, const struct entry *entry,
+		     struct bytes name)
+{
+	char number[16];
+
+	snprintf(number, sizeof(number), "%u", entry->id);
+	if (put_qualifier(out, type, name.len ? name : bytes_str(number)) < 0 ||
+	    put_perm(out, entry->perm) < 0 || buf_append_byte(out, ':') < 0)
+		return -ENOMEM;
+	return buf_append_str(out, number);
+}
+
+static int put_plain(struct buf *out, const char *type, unsigned perm)
+{
+	return put_qualifier(out, type, (struct bytes){ 0 }) < 0 ? -ENOMEM
+								 : put_perm(out, perm);
+}
+
+/* 0, -ENOMEM, or -EINVAL for an unknown tag. */
+static int put_entry(struct buf *out, const struct entry *entry, bool numeric_ids,
+		     struct owner_cache *owners)
+{
+	struct bytes none = { 0 };
+
+	switch (entry->tag) {
+	case ACL_USER_OBJ: return put_plain(out, "user", entry->perm);
+	case ACL_GROUP_OBJ: return put_plain(out, "group", entry->perm);
+	case ACL_MASK: return put_plain(out, "mask", entry->perm);
+	case ACL_OTHER: return put_plain(out, "other", entry->perm);
+	case ACL_USER:
+		return put_named(out, "user", entry,
+				 numeric_ids ? none : owner_user(owners, entry->id));
+	case ACL_GROUP:
+		return put_named(out, "group", entry,
+				 numeric_ids ? none : owner_group(owners, entry->id));
+	default: return -EINVAL;
+	}
+}
+
+int acl_from_binary(struct bytes binary, bool numeric_ids, struct owner_cache *owners,
+		    struct buf *out, struct err *e)
+{
+	int rc = 0;
+
+	out->len = 0;
+	if (binary.len < HEADER || (binary.len - HEADER) % ENTRY != 0 ||
+	    get_le32(binary.p) != POSIX_ACL_XATTR_VERSION)
+		return err_set(e, EINVAL, "not an ACL as this kernel has them");
+	for (size_t at = HEADER; rc == 0 && at < binary.len; at += ENTRY) {
+		struct entry entry = { get_le16(binary.p + at), get_le16(binary.p + at + 2),
+				       get_le32(binary.p + at + 4) };
+
+		rc = put_entry(out, &entry, numeric_ids, owners);
+	}
+	if (rc == -EINVAL)
+		return err_set(e, EINVAL, "an ACL with an unknown kind of entry");
+	return rc < 0 ? err_nomem(e, "ACL") : 0;
+}
+
+int acl_from_mode(uint32_t mode, struct buf *out)
+{
+	out->len = 0;
+	if (put_plain(out, "user", mode >> 6 & 7) < 0 ||
+	    put_plain(out, "group", mode >> 3 & 7) < 0)
+		return -ENOMEM;
+	return put_plain(out, "other", mode & 7);
 }

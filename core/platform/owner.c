@@ -35,9 +35,14 @@ struct answer {
 	uint32_t found, number;
 };
 
+struct number_key {
+	uint32_t kind, number;
+};
+
 struct owner_cache {
-	struct mutex lock; /* guards the table */
+	struct mutex lock; /* guards the tables */
 	struct table answers;
+	struct table names; /* number_key -> char *, on the heap; "" where there is none */
 };
 
 struct owner_cache *owner_cache_new(void)
@@ -48,13 +53,21 @@ struct owner_cache *owner_cache_new(void)
 		return NULL;
 	mutex_init(&c->lock);
 	table_init(&c->answers, sizeof(struct name_key), sizeof(struct answer));
+	table_init(&c->names, sizeof(struct number_key), sizeof(char *));
 	return c;
 }
 
 void owner_cache_free(struct owner_cache *c)
 {
+	size_t cursor = 0;
+	const void *key;
+	void *value;
+
 	if (!c)
 		return;
+	while (table_next(&c->names, &cursor, &key, &value))
+		free(*(char **)value);
+	table_fini(&c->names);
 	table_fini(&c->answers);
 	mutex_fini(&c->lock);
 	free(c);
@@ -149,4 +162,53 @@ uint32_t owner_uid(struct owner_cache *c, struct bytes name, uint32_t fallback)
 uint32_t owner_gid(struct owner_cache *c, struct bytes name, uint32_t fallback)
 {
 	return number_of(c, GROUP, name, fallback);
+}
+
+/* --- numbers to names --- */
+
+static char *name_by_number(enum kind kind, uint32_t number)
+{
+	CLEANUP(cleanup_freep) char *scratch = malloc(ANSWER_MAX);
+	struct passwd user, *found_user = NULL;
+	struct group group, *found_group = NULL;
+
+	if (!scratch)
+		return NULL;
+	if (kind == USER && getpwuid_r(number, &user, scratch, ANSWER_MAX, &found_user) == 0 &&
+	    found_user)
+		return strdup(user.pw_name);
+	if (kind == GROUP &&
+	    getgrgid_r(number, &group, scratch, ANSWER_MAX, &found_group) == 0 && found_group)
+		return strdup(group.gr_name);
+	return strdup("");
+}
+
+/* Names stay where they are until the cache is freed: there are as many as the machine has. */
+static struct bytes name_of(struct owner_cache *c, enum kind kind, uint32_t number)
+{
+	struct number_key key = { (uint32_t)kind, number };
+	struct bytes name = { 0 };
+	char **slot;
+
+	mutex_lock(&c->lock);
+	slot = table_get(&c->names, &key);
+	if (!slot) {
+		slot = table_put(&c->names, &key, NULL);
+		if (slot)
+			*slot = name_by_number(kind, number);
+	}
+	if (slot && *slot)
+		name = bytes_str(*slot);
+	mutex_unlock(&c->lock);
+	return name;
+}
+
+struct bytes owner_user(struct owner_cache *c, uint32_t uid)
+{
+	return name_of(c, USER, uid);
+}
+
+struct bytes owner_group(struct owner_cache *c, uint32_t gid)
+{
+	return name_of(c, GROUP, gid);
 }

@@ -8,7 +8,9 @@
 #include "core/platform/xattr.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/xattr.h>
 
 int xattr_set(int fd, bool is_path, const char *name, struct bytes value)
@@ -23,4 +25,145 @@ int xattr_set(int fd, bool is_path, const char *name, struct bytes value)
 		rc = fsetxattr(fd, name, value.p, value.len, 0);
 	}
 	return rc < 0 ? -errno : 0;
+}
+
+/* --- reading --- */
+
+enum { FIRST_NAMES = 1024, FIRST_VALUE = 256, TRIES = 5, LARGEST = 1 << 20 };
+
+struct source {
+	int fd;
+	const char *path; /* NULL: fd itself */
+};
+
+static ssize_t list_names(const struct source *s, void *p, size_t len)
+{
+	return s->path ? llistxattr(s->path, p, len) : flistxattr(s->fd, p, len);
+}
+
+static ssize_t get_value(const struct source *s, const char *name, void *p, size_t len)
+{
+	return s->path ? lgetxattr(s->path, name, p, len) : fgetxattr(s->fd, name, p, len);
+}
+
+/* Others may change them between two calls, so the length is found by trying. */
+static int read_names(const struct source *s, struct buf *out)
+{
+	size_t room = out->cap > FIRST_NAMES ? out->cap : FIRST_NAMES;
+
+	for (int i = 0; i < TRIES; i++, room *= 8) {
+		ssize_t n;
+
+		if (buf_reserve(out, room) < 0)
+			return -ENOMEM;
+		n = list_names(s, out->p, out->cap);
+		if (n >= 0) {
+			out->len = (size_t)n;
+			return 0;
+		}
+		if (errno == ENOTSUP || errno == ENODATA) {
+			out->len = 0;
+			return 0;
+		}
+		if (errno != ERANGE)
+			return -errno;
+	}
+	return -ERANGE;
+}
+
+/* Append the value; its length or -errno. */
+static ssize_t read_value(const struct source *s, const char *name, struct buf *out)
+{
+	for (size_t room = FIRST_VALUE; room <= LARGEST; room *= 8) {
+		ssize_t n;
+
+		if (buf_reserve(out, out->len + room) < 0)
+			return -ENOMEM;
+		n = get_value(s, name, out->p + out->len, out->cap - out->len);
+		if (n >= 0) {
+			out->len += (size_t)n;
+			return n;
+		}
+		if (errno != ERANGE)
+			return -errno;
+	}
+	return -E2BIG;
+}
+
+static int add_entry(struct xattr_list *list, const char *name, size_t value_off, size_t len)
+{
+	if (list->count == list->cap) {
+		size_t cap = list->cap ? 2 * list->cap : 16;
+		struct xattr_entry *v = realloc(list->v, cap * sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		list->v = v;
+		list->cap = cap;
+	}
+	/* The values may still move: until the end an offset. */
+	list->v[list->count++] =
+		(struct xattr_entry){ bytes_str(name),
+				      { (const uint8_t *)(uintptr_t)value_off, len } };
+	return 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct xattr_entry *x = a, *y = b;
+
+	return bytes_compare(x->name, y->name);
+}
+
+static int read_all(const struct source *s, struct xattr_list *out)
+{
+	for (size_t at = 0; at < out->names.len;) {
+		const char *name = (const char *)out->names.p + at;
+		size_t value_off = out->values.len;
+		ssize_t n = read_value(s, name, &out->values);
+
+		at += strlen(name) + 1;
+		if (n == -ENODATA)
+			continue; /* removed meanwhile */
+		if (n < 0 && n != -ENOMEM) {
+			out->refused = (int)-n;
+			continue;
+		}
+		if (n < 0 || add_entry(out, name, value_off, (size_t)n) < 0)
+			return -ENOMEM;
+	}
+	for (size_t i = 0; i < out->count; i++)
+		out->v[i].value.p = out->values.p + (uintptr_t)out->v[i].value.p;
+	if (out->count > 1)
+		qsort(out->v, out->count, sizeof(*out->v), by_name);
+	return 0;
+}
+
+int xattr_read(int fd, const char *name, struct xattr_list *out)
+{
+	char path[NAME_MAX + 48];
+	struct source s = { .fd = fd };
+	int rc;
+
+	out->count = 0;
+	out->values.len = 0;
+	out->refused = 0;
+	if (name) {
+		if (snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", fd, name) >=
+		    (int)sizeof(path))
+			return -ENAMETOOLONG;
+		s.path = path;
+	}
+	rc = read_names(&s, &out->names);
+	if (rc < 0 || out->names.len == 0)
+		return rc;
+	return read_all(&s, out); /* the kernel ends each name with a NUL */
+}
+
+void xattr_list_fini(struct xattr_list *list)
+{
+	free(list->v);
+	buf_fini(&list->names);
+	buf_fini(&list->values);
+	*list = (struct xattr_list){ 0 };
 }
