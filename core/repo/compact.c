@@ -16,6 +16,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+static const char logger[] = "borg.repository";
+
 struct compaction {
 	struct writer *w;
 	bool has_settled;
@@ -32,7 +34,7 @@ static int remove_unused(struct compaction *c, struct err *e)
 		int rc;
 
 		if (use && use->live != 0)
-			log_warning(NULL,
+			log_warning(logger,
 				    "Corrupted segment reference count - corrupted index or "
 				    "hints: segment %" PRIu32,
 				    number);
@@ -147,7 +149,7 @@ static bool worth_it(struct compaction *c, uint32_t number, double threshold)
 	uint64_t size;
 
 	if (writer_segment_size(c->w, number, &size) < 0) {
-		log_warning(NULL,
+		log_warning(logger,
 			    "segment %" PRIu32 " not found, but listed in compaction data",
 			    number);
 		hints_forget_segment(&c->w->hints, number);

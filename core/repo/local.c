@@ -560,6 +560,8 @@ static const struct repo_ops local_ops = {
 	.commit = local_commit,
 	.rollback = local_rollback,
 	.compact = local_compact,
+	.check = local_check,
+	.load = local_load,
 	.object_size = local_object_size,
 	.nonce_get = local_nonce_get,
 	.nonce_reserve = local_nonce_reserve,
@@ -633,7 +635,7 @@ static int open_folder(struct local *l, const struct location *where, struct err
 	return 0;
 }
 
-static int refuse_attic(struct local *l, struct err *e)
+int local_refuse_attic(struct local *l, struct err *e)
 {
 	struct segment_list list;
 	struct segment *s = NULL;
@@ -655,13 +657,13 @@ static int refuse_attic(struct local *l, struct err *e)
 	return 0;
 }
 
-static int first_snapshot(struct local *l, struct err *e)
+int local_first_snapshot(struct local *l, struct err *e)
 {
 	int rc = snapshot_make(&l->snapshot, &l->home, NULL, &(struct snapshot_distrust){ 0 },
 			       e);
 
 	/* Only where opening fails is it worth listing everything to tell an attic one. */
-	if (rc < 0 && refuse_attic(l, e) == -ENOTSUP)
+	if (rc < 0 && local_refuse_attic(l, e) == -ENOTSUP)
 		return -ENOTSUP;
 	return rc;
 }
@@ -694,7 +696,7 @@ int local_open(struct repo **out, const struct location *where,
 	l->descriptors.dirfd = l->home.dirfd;
 	l->descriptors.segments_per_dir = l->home.segments_per_dir;
 	l->config_only = options && options->config_only;
-	rc = l->config_only ? 0 : first_snapshot(l, e);
+	rc = l->config_only ? 0 : local_first_snapshot(l, e);
 	if (rc < 0)
 		return rc;
 	*out = TAKE(r);

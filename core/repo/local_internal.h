@@ -69,6 +69,10 @@ static inline struct local *local_of(struct repo *r)
 
 int local_follow(struct local *l,
 		 struct err *e); /* a fresh snapshot: 1 it moved on, 0, -errno */
+/* The one that opening makes. */
+int local_first_snapshot(struct local *l, struct err *e);
+/* 0, or -ENOTSUP where the newest segment is attic's. */
+int local_refuse_attic(struct local *l, struct err *e);
 
 /* --- local_write.c --- */
 
@@ -81,6 +85,8 @@ int local_commit(struct repo *r, struct err *e);
 int local_rollback(struct repo *r, bool remove_files, struct err *e);
 int local_compact(struct repo *r, const struct compact_options *options, uint64_t *freed,
 		  struct err *e);
+int local_check(struct repo *r, const struct repo_check_options *options, struct err *e);
+int local_load(struct repo *r, struct err *e);
 int local_object_size(struct repo *r, const struct chunk_id *id, uint32_t *size, struct err *e);
 int local_nonce_get(struct repo *r, uint64_t *next, struct err *e);
 int local_nonce_reserve(struct repo *r, uint64_t next, uint64_t start, struct err *e);

@@ -8,6 +8,7 @@
 #include "core/repo/local_internal.h"
 
 #include "core/base/io.h"
+#include "core/repo/check.h"
 #include "core/repo/nonce_file.h"
 
 #include <errno.h>
@@ -131,6 +132,32 @@ int local_compact(struct repo *r, const struct compact_options *options, uint64_
 		return not_locked(r, e);
 	rc = writer_compact(w, options, freed, e);
 	return rc < 0 ? rc : writer_finish(w, e);
+}
+
+int local_check(struct repo *r, const struct repo_check_options *options, struct err *e)
+{
+	struct local *l = local_of(r);
+	struct writer_home home = { &l->home, &l->descriptors, &r->config };
+	int rc;
+
+	if (!l->exclusive || l->writer)
+		return not_locked(r, e);
+	rc = local_refuse_attic(l, e);
+	return rc < 0 ? rc : check_log(&home, options, e);
+}
+
+int local_load(struct repo *r, struct err *e)
+{
+	struct local *l = local_of(r);
+	int rc;
+
+	if (!l->exclusive || l->writer)
+		return not_locked(r, e);
+	rc = l->snapshot ? 0 : local_first_snapshot(l, e);
+	if (rc == 0)
+		rc = open_writer(l, e);
+	l->config_only = rc < 0;
+	return rc;
 }
 
 int local_object_size(struct repo *r, const struct chunk_id *id, uint32_t *size, struct err *e)

@@ -20,6 +20,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+static const char logger[] = "borg.repository";
+
 void writer_unload(struct writer *w)
 {
 	segment_writer_free(w->log);
@@ -110,6 +112,14 @@ static int replay_entry(struct writer *w, const struct segment_entry *entry, str
 	return 0;
 }
 
+static int replay_at(struct writer *w, const struct segment_entry *entry, uint32_t number,
+		     uint64_t off, struct err *e)
+{
+	if (off > UINT32_MAX)
+		return -EBADMSG; /* no index can name it */
+	return replay_entry(w, entry, (struct place){ number, (uint32_t)off }, e);
+}
+
 static int replay_entries(struct writer *w, struct segment *s, uint32_t number, struct err *e)
 {
 	CLEANUP(buf_fini) struct buf scratch = BUF_INIT;
@@ -118,10 +128,7 @@ static int replay_entries(struct writer *w, struct segment *s, uint32_t number, 
 	int rc;
 
 	while ((rc = segment_read(s, off, &scratch, &entry, e)) == 1) {
-		rc = off > UINT32_MAX
-			     ? -EBADMSG
-			     : replay_entry(w, &entry, (struct place){ number, (uint32_t)off },
-					    e);
+		rc = replay_at(w, &entry, number, off, e);
 		if (rc < 0)
 			return rc;
 		off += entry.size;
@@ -129,7 +136,35 @@ static int replay_entries(struct writer *w, struct segment *s, uint32_t number, 
 	return rc;
 }
 
-static int replay_segment(struct writer *w, uint32_t number, struct err *e)
+static int replay_heads(struct writer *w, struct segment *s, uint32_t number, uint64_t size,
+			struct err *e)
+{
+	CLEANUP(cleanup_freep) struct segment_walk *walk = calloc(1, sizeof(*walk));
+	uint64_t next = SEGMENT_FIRST, off = next;
+	struct segment_entry entry;
+	int rc;
+
+	if (!walk)
+		return err_nomem(e, "segment");
+	while ((rc = segment_next_head(s, walk, &next, size, &entry, e)) == 1) {
+		rc = replay_at(w, &entry, number, off, e);
+		if (rc < 0)
+			return rc;
+		off = next;
+	}
+	return rc;
+}
+
+/* A segment with nothing that counts can be freed whole. */
+static int finish_segment(struct writer *w, uint32_t number, uint64_t size, struct err *e)
+{
+	if (hints_segment(&w->hints, number)->live == 0 &&
+	    hints_set_freeable(&w->hints, number, (int64_t)size) < 0)
+		return err_nomem(e, "hints");
+	return 0;
+}
+
+int writer_replay(struct writer *w, uint32_t number, bool verified, struct err *e)
 {
 	CLEANUP(segment_closep) struct segment *s = NULL;
 	uint64_t size = 0;
@@ -142,17 +177,23 @@ static int replay_segment(struct writer *w, uint32_t number, struct err *e)
 	if (rc == 0 && hints_list(&w->hints, number) < 0)
 		rc = err_nomem(e, "hints");
 	if (rc == 0)
-		rc = replay_entries(w, s, number, e);
+		rc = verified ? replay_heads(w, s, number, size, e)
+			      : replay_entries(w, s, number, e);
 	if (rc == -EBADMSG) {
-		log_warning(NULL, "segment %" PRIu32 " is damaged", number);
+		log_warning(logger, "segment %" PRIu32 " is damaged", number);
 		return check_needed(w, e);
 	}
-	if (rc < 0)
-		return rc;
-	if (hints_segment(&w->hints, number)->live == 0 &&
-	    hints_set_freeable(&w->hints, number, (int64_t)size) < 0)
-		return err_nomem(e, "hints");
-	return 0;
+	return rc < 0 ? rc : finish_segment(w, number, size, e);
+}
+
+int writer_replay_nothing(struct writer *w, uint32_t number, struct err *e)
+{
+	uint64_t size = 0;
+
+	if (writer_segment_size(w, number, &size) < 0)
+		return 0;
+	return hints_list(&w->hints, number) < 0 ? err_nomem(e, "hints")
+						 : finish_segment(w, number, size, e);
 }
 
 /* --- the newest index, and what follows it --- */
@@ -203,13 +244,15 @@ static int load_files(struct writer *w, uint32_t number, struct err *e)
 	if (rc < 0)
 		return rc;
 	if (rc == 0) {
-		log_warning(NULL, "%s: index.%" PRIu32 " is damaged, it is made from the log",
-			    w->home.folder->path, number);
+		log_warning(logger,
+			    "Repository index missing or corrupted, trying to recover from: "
+			    "index.%" PRIu32,
+			    number);
 		return 0;
 	}
 	rc = hints_read(&w->hints, w->home.folder->dirfd, number, e);
 	if (rc == 0)
-		log_warning(NULL,
+		log_warning(logger,
 			    "Repository hints file missing or corrupted, trying to recover: "
 			    "hints.%" PRIu32,
 			    number);
@@ -236,7 +279,7 @@ static int load_from(struct writer *w, const struct segment_list *l, bool has_in
 		if (usable && l->numbers[i] <= newest_index)
 			continue;
 		w->stale = true;
-		rc = replay_segment(w, l->numbers[i], e);
+		rc = writer_replay(w, l->numbers[i], false, e);
 	}
 	return rc;
 }

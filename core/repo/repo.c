@@ -173,6 +173,16 @@ int repo_compact(struct repo *r, const struct compact_options *options, uint64_t
 	return r->ops->compact(r, options, freed, e);
 }
 
+int repo_check(struct repo *r, const struct repo_check_options *options, struct err *e)
+{
+	return r->ops->check(r, options, e);
+}
+
+int repo_load(struct repo *r, struct err *e)
+{
+	return r->ops->load(r, e);
+}
+
 int repo_object_size(struct repo *r, const struct chunk_id *id, uint32_t *size, struct err *e)
 {
 	return r->ops->object_size(r, id, size, e);

@@ -141,6 +141,26 @@ int repo_compact(struct repo *r, const struct compact_options *options, uint64_t
 		 struct err *e);
 
 /*
+ * Check all of the log: every entry's checksum, and that index and hints say what the log says.
+ * What is found goes to the log of messages in Borg's words.
+ *
+ * The repository was opened for its configuration alone and is locked; repo_load() makes its
+ * objects accessible afterwards.  Memory: an entry of the index for each object.
+ * 0: no problem is left; 1: there are problems; -errno: it could not be checked.
+ */
+struct repo_check_options {
+	bool repair;           /* save what can be saved, forget the rest; a new index */
+	uint32_t max_duration; /* seconds, then go on another time; 0: all at once.  Checksums
+				* only; not with repair */
+	void (*progress)(void *arg, size_t done, size_t total); /* may be NULL */
+	void *progress_arg;
+};
+int repo_check(struct repo *r, const struct repo_check_options *options, struct err *e);
+/* A repository opened for its configuration alone, and locked, is as one that was not.  Errors: those
+ * of repo_open() and repo_lock(). */
+int repo_load(struct repo *r, struct err *e);
+
+/*
  * The repository's record of the counters its clients have reserved: nonce_file.h.  *next is
  * NONCE_NONE where nothing was reserved yet; who reserves holds the exclusive lock.
  */
@@ -177,6 +197,8 @@ struct repo_ops {
 	int (*rollback)(struct repo *r, bool remove_files, struct err *e);
 	int (*compact)(struct repo *r, const struct compact_options *options, uint64_t *freed,
 		       struct err *e);
+	int (*check)(struct repo *r, const struct repo_check_options *options, struct err *e);
+	int (*load)(struct repo *r, struct err *e);
 	int (*object_size)(struct repo *r, const struct chunk_id *id, uint32_t *size,
 			   struct err *e);
 	int (*nonce_get)(struct repo *r, uint64_t *next, struct err *e);

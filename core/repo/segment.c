@@ -77,7 +77,8 @@ int segment_fd(const struct segment *s)
 
 static int refuse(const struct segment *s, uint64_t off, int rc, const char *why, struct err *e)
 {
-	return err_set(e, -rc, "segment %u: entry at %" PRIu64 ": %s", s->number, off, why);
+	return e ? err_set(e, -rc, "segment %u: entry at %" PRIu64 ": %s", s->number, off, why)
+		 : rc;
 }
 
 int segment_head(const struct segment *s, uint64_t off, struct bytes in,

@@ -53,7 +53,8 @@ int segment_fd(const struct segment *s);
 
 /*
  * Check the head of an entry in memory, `in` starting with it (only its head need be there).
- * Fills all but payload.  Errors: -EBADMSG.
+ * Fills all but payload.  s is for the message alone, and may be NULL where e is.
+ * Errors: -EBADMSG.
  */
 int segment_head(const struct segment *s, uint64_t off, struct bytes in,
 		 struct segment_entry *out, struct err *e);

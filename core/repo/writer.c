@@ -10,10 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-int writer_open(struct writer **out, const struct writer_home *home, struct err *e)
+int writer_new(struct writer **out, const struct writer_home *home, struct err *e)
 {
-	CLEANUP(writer_closep) struct writer *w = calloc(1, sizeof(*w));
-	int rc;
+	struct writer *w = calloc(1, sizeof(*w));
 
 	if (!w)
 		return err_nomem(e, "repository");
@@ -23,7 +22,17 @@ int writer_open(struct writer **out, const struct writer_home *home, struct err 
 	table_init(&w->changes, sizeof(struct chunk_id), sizeof(struct place));
 	hints_init(&w->hints);
 	w->transaction = NO_TRANSACTION;
-	rc = writer_load(w, e);
+	*out = w;
+	return 0;
+}
+
+int writer_open(struct writer **out, const struct writer_home *home, struct err *e)
+{
+	CLEANUP(writer_closep) struct writer *w = NULL;
+	int rc = writer_new(&w, home, e);
+
+	if (rc == 0)
+		rc = writer_load(w, e);
 	if (rc < 0)
 		return rc;
 	*out = TAKE(w);

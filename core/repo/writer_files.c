@@ -28,6 +28,8 @@
 #include <time.h>
 #include <unistd.h>
 
+static const char logger[] = "borg.repository";
+
 static int folder_fd(const struct writer *w)
 {
 	return w->home.folder->dirfd;
@@ -340,7 +342,7 @@ int writer_check_space(struct writer *w, struct err *e)
 	if (!w->home.config->append_only)
 		required += working_space(w);
 	if (fstatvfs(folder_fd(w), &st) < 0) {
-		log_warning(NULL, "Failed to check free space before committing: %s",
+		log_warning(logger, "Failed to check free space before committing: %s",
 			    strerror(errno));
 		return 0;
 	}

@@ -42,11 +42,20 @@ struct writer {
 
 int writer_load(struct writer *w, struct err *e);
 void writer_unload(struct writer *w);
+/*
+ * Lay a segment over the state.  verified: its entries' checksums are known to be right.
+ * Errors: Repository.CheckNeeded -EBADMSG; errno.
+ */
+int writer_replay(struct writer *w, uint32_t number, bool verified, struct err *e);
+/* The same for one of which nothing can be believed. */
+int writer_replay_nothing(struct writer *w, uint32_t number, struct err *e);
 /* The object is at this place from now on, or deleted.  The caller has find_lock, or is alone. */
 int writer_set(struct writer *w, const struct chunk_id *id, struct place at, struct err *e);
 
 /* --- writer.c --- */
 
+/* Of an empty log, whatever there is on disk. */
+int writer_new(struct writer **out, const struct writer_home *home, struct err *e);
 int writer_change(struct writer *w, const struct chunk_id *id, struct place at,
 		  struct err *e); /* writer_set() with find_lock taken */
 int writer_begin(struct writer *w, struct err *e);
