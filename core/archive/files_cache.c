@@ -215,9 +215,9 @@ int files_read_meta(struct files_cache *c, MDB_txn *txn, struct err *e)
 	struct bytes value;
 	int rc = cache_db_get(c->db, txn, meta_key, &value, e);
 
-	if (rc <= 0)
+	if (rc < 0 || (rc == 0 && cache_db_is_new(c->db, txn)))
 		return rc;
-	if (value.len != 4 + SEAL_SALT) {
+	if (rc == 0 || value.len != 4 + SEAL_SALT) {
 		cache_db_spoil(c->db);
 		return err_set(e, EBADMSG, "files cache: impossible head");
 	}

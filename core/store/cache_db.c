@@ -246,6 +246,18 @@ static bool is_ours(const char *path)
 	return S_ISREG(st.st_mode) && st.st_uid == geteuid();
 }
 
+static int check_pages(MDB_env *env)
+{
+	MDB_txn *txn;
+	int rc = mdb_txn_begin(env, NULL, MDB_RDONLY, &txn);
+
+	if (rc)
+		return rc;
+	rc = cache_db_verify(env, txn);
+	mdb_txn_abort(txn);
+	return rc;
+}
+
 /* 0 or LMDB's result. */
 static int try_open(struct cache_db *db, uint32_t version)
 {
@@ -265,6 +277,8 @@ static int try_open(struct cache_db *db, uint32_t version)
 	}
 	if (rc == 0)
 		rc = check_size(db->env);
+	if (rc == 0)
+		rc = check_pages(db->env);
 	if (rc == 0)
 		rc = check_version(db, version);
 	if (rc) {
@@ -488,4 +502,11 @@ int cache_db_delete(struct cache_db *db, MDB_txn *txn, struct bytes key, struct 
 	int rc = mdb_del(txn, db->dbi, &k, NULL);
 
 	return rc && rc != MDB_NOTFOUND ? cache_db_fail(db, rc, e) : 0;
+}
+
+bool cache_db_is_new(struct cache_db *db, MDB_txn *txn)
+{
+	MDB_stat stat;
+
+	return mdb_stat(txn, db->dbi, &stat) == 0 && stat.ms_entries == 1; /* the version */
 }

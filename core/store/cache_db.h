@@ -12,8 +12,8 @@
  * LMDB maps the file, which network file systems do not do justice to: there the files are in
  * $XDG_RUNTIME_DIR/alcove or /var/tmp/alcove-UID.
  *
- * LMDB trusts its pages.  So the bytes of a value carry a checksum over key and value here, or
- * are sealed by the caller: damage that LMDB does not notice is noticed then.
+ * LMDB trusts its pages: so they are looked at before it sees them, and the bytes of a value
+ * carry a checksum over key and value, or are sealed by the caller.
  *
  * Threads: as LMDB has it (MDB_NOTLS); a write transaction stays in its thread.
  * Opened once in a process, after it forked.
@@ -67,6 +67,9 @@ void cache_db_touch(struct cache_db *db, const void *p);
 /* The same for a place that was somewhere, such as one that is written. */
 void cache_db_touch_any(struct cache_db *db);
 
+/* Of cache_db_open(): LMDB's result, MDB_CORRUPTED where a page is not one (cache_db_verify.c). */
+int cache_db_verify(MDB_env *env, MDB_txn *txn);
+
 int cache_db_begin(struct cache_db *db, bool write, MDB_txn **out, struct err *e);
 /* txn is over afterwards, also when this fails. */
 int cache_db_commit(struct cache_db *db, MDB_txn *txn, struct err *e);
@@ -78,6 +81,8 @@ int cache_db_get(struct cache_db *db, MDB_txn *txn, struct bytes key, struct byt
 int cache_db_put(struct cache_db *db, MDB_txn *txn, struct bytes key, struct bytes value,
 		 struct err *e);
 int cache_db_delete(struct cache_db *db, MDB_txn *txn, struct bytes key, struct err *e);
+/* Nothing was ever put.  Where a head is missing that all files have, this one is damaged. */
+bool cache_db_is_new(struct cache_db *db, MDB_txn *txn);
 /* Check a value that a cursor found, and take its checksum off. */
 int cache_db_check(struct cache_db *db, struct bytes key, const MDB_val *raw,
 		   struct bytes *value, struct err *e);

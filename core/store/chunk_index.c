@@ -472,13 +472,14 @@ int chunk_index_sync(struct chunk_index *x, const struct chunk_id *manifest_hash
 {
 	int rc = -EAGAIN;
 
-	if (chunk_index_is_at(x, manifest_hash)) {
-		x->at = *manifest_hash;
-		return 0;
-	}
 	for (int i = 0; i < SYNC_ATTEMPTS && rc == -EAGAIN; i++) {
-		rc = sync_once(x, manifest_hash, archives, count, read, arg, e);
-		if (x->db->spoiled && i == 0)
+		if (!x->db->spoiled && chunk_index_is_at(x, manifest_hash)) {
+			x->at = *manifest_hash;
+			return 0;
+		}
+		if (!x->db->spoiled)
+			rc = sync_once(x, manifest_hash, archives, count, read, arg, e);
+		if (x->db->spoiled)
 			rc = reopen(x, e);
 	}
 	return rc;

@@ -128,8 +128,10 @@ typedef int chunk_index_orphan(void *arg, const struct chunk_id *id,
  * be NULL where nothing is removed), and keep the transaction open for chunk_index_commit().
  * Errors, after each of which only chunk_index_abort() is left:
  *   -ESTALE  another process took it to another manifest: synchronise, and stage again;
+ *   -EBADMSG damaged: the same;
  *   -ENOENT  an archive to be removed or replaced is not known;
- *   -EBADMSG damaged; orphan's own.
+ *   -EEXIST  one that is to take another's place is;
+ *   orphan's own.
  */
 int chunk_index_apply(struct chunk_index *x, chunk_index_orphan *orphan, void *arg,
 		      struct err *e);

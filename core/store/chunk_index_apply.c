@@ -365,8 +365,12 @@ static int replace_archive(struct chunk_index *x, struct staged *s, struct err *
 {
 	struct deltas list = { 0 }, merged = { 0 };
 	struct archive_record r;
-	int rc = must_know(x, &s->old, &r, e);
+	int rc = index_archive_get(x, &s->archive, &r, e);
 
+	if (rc == 1 && !id_equal(&s->archive, &s->old))
+		rc = err_set(e, EEXIST, "chunk index: the new archive is known");
+	if (rc >= 0)
+		rc = must_know(x, &s->old, &r, e);
 	if (rc == 0)
 		rc = index_list_read(x, &r, &list, e);
 	if (rc == 0)

@@ -61,6 +61,7 @@ struct index_meta {
 	uint32_t blocks;          /* of counts */
 	uint32_t next_serial;     /* of lists */
 	uint32_t loose;           /* some numbers have the count 0: left by an aborted apply */
+	uint32_t archives;        /* keys are not under a checksum where they are not read */
 	uint64_t unsized;         /* chunks of unknown csize */
 	struct chunk_totals totals;
 };
@@ -159,7 +160,8 @@ int index_archive_delete(struct chunk_index *x, const struct chunk_id *archive,
 			 const struct archive_record *record, struct err *e);
 int index_list_read(struct chunk_index *x, const struct archive_record *record,
 		    struct deltas *out, struct err *e);
-/* Calls fn for each archive's id; fn must not write.  Stops at its first nonzero result. */
+/* Calls fn for each archive's id; fn must not write.  Stops at its first nonzero result.
+ * That none of them is missing is known at the end. */
 int index_archive_each(struct chunk_index *x,
 		       int (*fn)(void *arg, const struct chunk_id *archive), void *arg,
 		       struct err *e);

@@ -96,7 +96,9 @@ int index_archive_each(struct chunk_index *x,
 	uint8_t first[1] = { 'A' };
 	MDB_val key = { sizeof(first), first }, value;
 	MDB_cursor *cursor;
+	struct bytes record;
 	struct chunk_id id;
+	uint32_t count = 0;
 	int stop = 0, rc = mdb_cursor_open(x->txn, x->db->dbi, &cursor);
 
 	if (rc)
@@ -107,13 +109,19 @@ int index_archive_each(struct chunk_index *x,
 
 		if (key.mv_size != ARCHIVE_KEY || p[0] != 'A')
 			break;
+		stop = cache_db_check(x->db, (struct bytes){ p, ARCHIVE_KEY }, &value, &record,
+				      e);
 		memcpy(id.b, p + 1, CHUNK_ID_SIZE);
-		stop = fn(arg, &id);
+		if (stop == 0)
+			stop = fn(arg, &id);
+		count++;
 		rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
 	}
 	mdb_cursor_close(cursor);
 	if (rc && rc != MDB_NOTFOUND)
 		return cache_db_fail(x->db, rc, e);
+	if (stop == 0 && count != x->meta.archives)
+		return index_damaged(x, "an archive is missing", e);
 	return stop;
 }
 
@@ -190,6 +198,7 @@ int index_archive_put(struct chunk_index *x, const struct chunk_id *archive,
 {
 	int rc;
 
+	x->meta.archives++;
 	record->serial = x->meta.next_serial++;
 	record->totals.unique_chunks = list->count;
 	rc = write_list(x, list, record, e);
@@ -202,6 +211,7 @@ int index_archive_delete(struct chunk_index *x, const struct chunk_id *archive,
 	uint8_t key[ARCHIVE_KEY];
 	int rc = cache_db_delete(x->db, x->txn, archive_key(key, archive), e);
 
+	x->meta.archives--;
 	for (uint32_t i = 0; i < record->pieces && rc == 0; i++) {
 		uint8_t piece[PIECE_KEY];
 

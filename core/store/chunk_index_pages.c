@@ -68,6 +68,8 @@ int index_meta_read(struct chunk_index *x, struct err *e)
 
 	if (rc < 0)
 		return rc;
+	if (rc == 0 && !cache_db_is_new(x->db, x->txn))
+		return index_damaged(x, "the head is missing", e);
 	if (rc == 0 && x->writing)
 		return make_empty(x, e);
 	x->meta = (struct index_meta){ 0 };
@@ -79,6 +81,7 @@ int index_meta_read(struct chunk_index *x, struct err *e)
 	x->meta.blocks = get_le32(value.p + 32);
 	x->meta.next_serial = get_le32(value.p + 36);
 	x->meta.loose = get_le32(value.p + 40);
+	x->meta.archives = get_le32(value.p + 44);
 	x->meta.unsized = get_le64(value.p + 48);
 	get_totals(value.p + 56, &x->meta.totals);
 	return 0;
@@ -92,6 +95,7 @@ int index_meta_write(struct chunk_index *x, struct err *e)
 	put_le32(value + 32, x->meta.blocks);
 	put_le32(value + 36, x->meta.next_serial);
 	put_le32(value + 40, x->meta.loose);
+	put_le32(value + 44, x->meta.archives);
 	put_le64(value + 48, x->meta.unsized);
 	put_totals(value + 56, &x->meta.totals);
 	return index_put(x, bytes_str("M"), (struct bytes){ value, sizeof(value) }, e);

@@ -447,7 +447,7 @@ static void few_files(const char *dir)
 	commit(c);
 }
 
-/* LMDB may die of a damaged page; cmocka must not take that for a failure of the test. */
+/* A child that dies of a damaged page is counted; cmocka must not speak for it. */
 static void die_as_others_do(void)
 {
 	signal(SIGSEGV, SIG_DFL);
@@ -532,7 +532,8 @@ static void flipped_bytes(void **state)
 		few_files(dir);
 		assert_int_equal(ask_in_child(dir, &hits), 0);
 		assert_int_equal(hits, FEW);
-		flip(path, seed, 100);
+		flip(path, seed,
+		     1 + (int)(i % 8)); /* few leave pages whole, and hurt entries */
 		status = ask_in_child(dir, &hits);
 		assert_false(WIFEXITED(status) && WEXITSTATUS(status) != 0);
 		lost += FEW - hits;
@@ -540,12 +541,11 @@ static void flipped_bytes(void **state)
 			unlink(path);
 			continue;
 		}
-		died++; /* LMDB trusts its pages; the next one begins anew */
-		assert_int_equal(ask_in_child(dir, &hits), 0);
-		assert_int_equal(hits, 0);
+		died++;
 	}
 	print_message("# %zu lost, %zu died\n", lost, died);
 	assert_true(lost > 0);
+	assert_int_equal(died, 0); /* not by these; LMDB's own pages were looked at */
 	test_dir_remove(dir);
 }
 
