@@ -62,46 +62,51 @@ static bool is_network(const char *dir)
 	return false;
 }
 
-/* A folder that is ours alone, below one that may be everybody's. */
+/* A folder that is ours alone, below one that may be everybody's; 1 where it was made, 0. */
 static int own_folder(const char *path, struct err *e)
 {
 	struct stat st;
+	int made = mkdir(path, 0700) == 0;
 
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+	if (!made && errno != EEXIST)
 		return err_set(e, errno, "%s: %s", path, strerror(errno));
 	if (lstat(path, &st) < 0)
 		return err_set(e, errno, "%s: %s", path, strerror(errno));
 	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077))
 		return err_set(e, EPERM, "%s: not a folder of ours alone", path);
+	return made;
+}
+
+/* top/LEAF of dir; warns when it is made. */
+static int folder_below(const char *top, const char *dir, char **out, struct err *e)
+{
+	const char *leaf = strrchr(dir, '/');
+	CLEANUP(cleanup_freep) char *folder = path_join(top, leaf ? leaf + 1 : dir);
+	int rc = folder ? own_folder(top, e) : err_nomem(e, dir);
+
+	if (rc >= 0)
+		rc = own_folder(folder, e);
+	if (rc < 0)
+		return rc;
+	if (rc == 1)
+		log_warning("borg.cache",
+			    "%s is on a network file system, some caches are kept in %s", dir,
+			    folder);
+	*out = TAKE(folder);
 	return 0;
 }
 
 static int local_folder(const char *dir, char **out, struct err *e)
 {
-	CLEANUP(cleanup_freep) char *top = NULL, *folder = NULL;
-	const char *runtime = getenv("XDG_RUNTIME_DIR"), *leaf = strrchr(dir, '/');
-	int rc;
+	CLEANUP(cleanup_freep) char *runtime_top = NULL;
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	char top[64];
 
-	if (runtime && *runtime)
-		rc = asprintf(&top, "%s/alcove", runtime);
-	else
-		rc = asprintf(&top, "/var/tmp/alcove-%u", (unsigned)geteuid());
-	if (rc < 0) {
-		top = NULL;
-		return err_nomem(e, dir);
-	}
-	folder = path_join(top, leaf ? leaf + 1 : dir);
-	if (!folder)
-		return err_nomem(e, dir);
-	rc = own_folder(top, e);
-	if (rc == 0)
-		rc = own_folder(folder, e);
-	if (rc < 0)
-		return rc;
-	log_warning("borg.cache", "%s is on a network file system, this cache is in %s", dir,
-		    folder);
-	*out = TAKE(folder);
-	return 0;
+	runtime_top = runtime && *runtime ? path_join(runtime, "alcove") : NULL;
+	if (runtime_top && folder_below(runtime_top, dir, out, e) == 0)
+		return 0;
+	snprintf(top, sizeof(top), "/var/tmp/alcove-%u", (unsigned)geteuid());
+	return folder_below(top, dir, out, e);
 }
 
 /* --- who else --- */

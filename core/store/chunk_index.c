@@ -81,24 +81,27 @@ static int question_begin(struct chunk_index *x, struct err *e)
 	int rc;
 
 	cache_db_enter(x->db);
+	x->sweep.pos = 0;
 	if (x->writing)
 		return 0;
 	rc = cache_db_begin(x->db, false, &x->txn, e);
-	if (rc == 0) {
-		index_pages_forget(x);
-		rc = index_meta_read(x, e);
-	}
+	if (rc < 0)
+		return rc;
+	if (x->pages_of == mdb_txn_id(x->txn))
+		return 0; /* nobody wrote since the last question */
+	index_pages_forget(x);
+	rc = index_meta_read(x, e);
+	if (rc == 0)
+		x->pages_of = mdb_txn_id(x->txn);
 	return rc;
 }
 
 static void question_end(struct chunk_index *x)
 {
-	if (!x->writing) {
-		if (x->txn)
-			mdb_txn_abort(x->txn);
+	if (!x->writing && x->txn) {
+		mdb_txn_abort(x->txn);
 		x->txn = NULL;
 	}
-	index_pages_forget(x);
 	cache_db_leave(x->db);
 }
 

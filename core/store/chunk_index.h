@@ -89,7 +89,7 @@ struct chunk_count {
 	uint32_t csize; /* stored object; 0 where unknown */
 };
 
-/* 1 with *out filled; 0: no archive refers to it. */
+/* 1 with *out filled; 0: no archive refers to it.  Many are asked for fastest in ascending order. */
 int chunk_index_get(struct chunk_index *x, const struct chunk_id *id, struct chunk_count *out,
 		    struct err *e);
 

@@ -112,8 +112,9 @@ struct chunk_index {
 	struct index_meta meta; /* as of txn */
 	struct page counts, facts;
 	struct sweep sweep;
-	size_t written; /* bytes, since the transaction began */
-	bool filling;   /* fill_block has free numbers from fill_slot on */
+	size_t pages_of; /* the transaction whose pages these are, where it only read; or 0 */
+	size_t written;  /* bytes, since the transaction began */
+	bool filling;    /* fill_block has free numbers from fill_slot on */
 	uint32_t fill_block, fill_slot;
 	struct chunk_id at; /* what chunk_index_sync() brought it to */
 	struct staged *staged;

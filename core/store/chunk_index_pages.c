@@ -172,6 +172,7 @@ int index_pages_flush(struct chunk_index *x, struct err *e)
 void index_pages_forget(struct chunk_index *x)
 {
 	x->counts.loaded = x->facts.loaded = x->sweep.loaded = false;
+	x->pages_of = 0;
 	x->filling = false;
 }
 

@@ -137,21 +137,39 @@ static void remove_archive(struct chunk_index *x, uint64_t number, const char *w
 	report(text, start, count);
 }
 
-static void ask(struct chunk_index *x, size_t count)
+static int compare_ids(const void *a, const void *b)
 {
-	struct chunk_id archive = chunk_of(~(uint64_t)1);
-	struct chunk_totals totals;
+	return id_compare(a, b);
+}
+
+static void ask_for(struct chunk_index *x, const struct chunk_id *ids, size_t count,
+		    const char *what)
+{
 	struct chunk_count c;
 	struct err e = ERR_INIT;
 	double start = now();
 
-	for (size_t i = 0; i < count / 4; i++) {
-		struct chunk_id id = chunk_of(i * 7919 % count + 1);
-
-		if (chunk_index_get(x, &id, &c, &e) != 1)
+	for (size_t i = 0; i < count; i++)
+		if (chunk_index_get(x, &ids[i], &c, &e) != 1)
 			fail("get", &e);
-	}
-	report("chunks asked for at random", start, count / 4);
+	report(what, start, count);
+}
+
+static void ask(struct chunk_index *x, size_t count)
+{
+	struct chunk_id archive = chunk_of(~(uint64_t)1), *ids = calloc(count, sizeof(*ids));
+	struct chunk_totals totals;
+	struct err e = ERR_INIT;
+	double start;
+
+	if (!ids)
+		exit(1);
+	for (size_t i = 0; i < count; i++)
+		ids[i] = chunk_of(i + 1);
+	ask_for(x, ids, count / 4, "asked for at random");
+	qsort(ids, count, sizeof(*ids), compare_ids);
+	ask_for(x, ids, count, "asked for in order");
+	free(ids);
 	start = now();
 	if (chunk_index_archive_totals(x, &archive, &totals, &e) != 1)
 		fail("totals", &e);

@@ -104,6 +104,7 @@ static void one_ending(const void *arg)
 	pid_t pid;
 
 	write_value(dir, "value");
+	fflush(NULL); /* else the child may write it again */
 	pid = fork();
 	if (pid == 0)
 		child(dir, row->ending);
@@ -125,6 +126,7 @@ static void while_another_is_at_work(void **state)
 	(void)state;
 	write_value(dir, "value");
 	assert_int_equal(pipe(ready), 0);
+	fflush(NULL); /* else the child may write it again */
 	pid = fork();
 	if (pid == 0) {
 		struct cache_db *db = NULL;
@@ -212,6 +214,7 @@ static void each_byte_of_a_page(void **state)
 		good.p[at] ^= 0x81;
 		replace(path, buf_bytes(&good));
 		good.p[at] ^= 0x81;
+		fflush(NULL); /* else the child may write it again */
 		pid = fork();
 		if (pid == 0) {
 			struct cache_db *db = NULL;

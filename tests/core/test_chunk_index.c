@@ -364,8 +364,10 @@ static int in_child(void (*fn)(const char *dir, struct model *m), const char *di
 		    struct model *m)
 {
 	int status;
-	pid_t pid = fork();
+	pid_t pid;
 
+	fflush(NULL); /* else the child may write it again */
+	pid = fork();
 	if (pid == 0) {
 		/* A child that dies of a damaged page is counted; cmocka must not speak for it. */
 		signal(SIGSEGV, SIG_DFL);
@@ -450,6 +452,7 @@ static void two_processes(void **state)
 	other->manifest = 2;
 	other->there[3] = false;
 	assert_int_equal(pipe(go), 0);
+	fflush(NULL); /* else the child may write it again */
 	pid = fork();
 	if (pid == 0) { /* waits until the other is in its session */
 		char c;
@@ -503,6 +506,7 @@ static void both_build_it(void **state)
 		make_archive(m, a);
 	m->manifest = 1;
 	for (int i = 0; i < 5; i++) {
+		fflush(NULL); /* else the child may write it again */
 		pid = fork();
 		if (pid == 0) {
 			sync_elsewhere(dir, m);

@@ -11,6 +11,7 @@
 #include "core/archive/files_cache.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -373,16 +374,16 @@ static void long_and_short_lists(void **state)
 
 enum { FILES = 120000, RUNS = 4 };
 
-static void path_of(size_t i, char out[48])
+static void path_of(size_t i, char out[64])
 {
-	snprintf(out, 48, "/home/folder-%zu/file-%zu", i / 37, i);
+	snprintf(out, 64, "/home/folder-%zu/file-%zu", i / 37, i);
 }
 
 static void a_run(const char *dir, int64_t *times, uint64_t *contents, int run)
 {
 	struct files_cache *c = cache_open(dir, "ctime,size,inode");
 	struct files_chunks out = { 0 };
-	char path[48];
+	char path[64];
 
 	for (size_t i = 0; i < FILES; i++) {
 		bool changed = run == 0 || i % 7 == (size_t)run;
@@ -428,6 +429,77 @@ static void many_files(void **state)
 	test_dir_remove(dir);
 }
 
+/* --- threads --- */
+
+enum { THREADS = 4, FILES_EACH = 2000 };
+
+struct worker {
+	pthread_t thread;
+	struct files_cache *cache;
+	size_t first;
+	size_t wrong;
+};
+
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+	struct files_chunks out = { 0 };
+	char path[64];
+
+	for (size_t i = w->first; i < w->first + FILES_EACH; i++) {
+		struct stat st = stat_of(i, 1, 1000, 0), changed = stat_of(i, 2, 2000, 0);
+		struct item_chunk want = chunk_of(i);
+
+		path_of(i, path);
+		if (files_cache_lookup(w->cache, bytes_str(path), &st, &out) !=
+			    FILES_UNCHANGED ||
+		    memcmp(out.p, &want, sizeof(want)) != 0)
+			w->wrong++;
+		want = chunk_of(i + 1);
+		if (files_cache_remember(w->cache, bytes_str(path), &changed, &want, 1, NULL))
+			w->wrong++;
+	}
+	files_chunks_fini(&out);
+	return NULL;
+}
+
+static void several_threads(void **state)
+{
+	char *dir = test_dir_make(), path[64];
+	struct files_cache *c = cache_open(dir, "ctime,size,inode");
+	struct worker workers[THREADS];
+
+	(void)state;
+	for (size_t i = 0; i < THREADS * FILES_EACH; i++) {
+		struct stat st = stat_of(i, 1, 1000, 0);
+
+		path_of(i, path);
+		remember(c, path, &st, i);
+	}
+	remember_newest(c);
+	commit(c);
+	c = cache_open(dir, "ctime,size,inode");
+	for (size_t t = 0; t < THREADS; t++) {
+		workers[t] = (struct worker){ .cache = c, .first = t * FILES_EACH };
+		pthread_create(&workers[t].thread, NULL, work, &workers[t]);
+	}
+	for (size_t t = 0; t < THREADS; t++) {
+		pthread_join(workers[t].thread, NULL);
+		assert_int_equal(workers[t].wrong, 0);
+	}
+	remember_newest(c);
+	commit(c);
+	c = cache_open(dir, "ctime,size,inode");
+	for (size_t i = 0; i < THREADS * FILES_EACH; i += 97) {
+		struct stat st = stat_of(i, 2, 2000, 0);
+
+		path_of(i, path);
+		assert_int_equal(look(c, path, &st), FILES_UNCHANGED);
+	}
+	files_cache_close(c);
+	test_dir_remove(dir);
+}
+
 /* --- damage, secrets --- */
 
 enum { FEW = 3000 };
@@ -435,7 +507,7 @@ enum { FEW = 3000 };
 static void few_files(const char *dir)
 {
 	struct files_cache *c = cache_open(dir, "ctime,size,inode");
-	char path[48];
+	char path[64];
 
 	for (size_t i = 0; i < FEW; i++) {
 		struct stat st = stat_of(i, 1, 1000, 0);
@@ -462,12 +534,13 @@ static int ask_in_child(const char *dir, uint32_t *hits)
 	pid_t pid;
 
 	assert_int_equal(pipe(fds), 0);
+	fflush(NULL); /* else the child may write it again */
 	pid = fork();
 	if (pid == 0) {
 		struct files_cache *c;
 		struct files_chunks out = { 0 };
 		uint32_t n = 0;
-		char path[48];
+		char path[64];
 
 		die_as_others_do();
 		c = cache_open(dir, "ctime,size,inode");
@@ -615,6 +688,7 @@ int main(void)
 		cmocka_unit_test(a_cache_by_suffix),
 		cmocka_unit_test(long_and_short_lists),
 		cmocka_unit_test(many_files),
+		cmocka_unit_test(several_threads),
 		cmocka_unit_test(flipped_bytes),
 		cmocka_unit_test(what_is_on_disk_tells_nothing),
 		cmocka_unit_test(an_unusable_file),
