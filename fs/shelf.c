@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -59,7 +60,8 @@ struct slot {
 
 struct shelf {
 	struct shelf_options options;
-	bool filtered; /* not as the cache folder has it */
+	bool filtered;     /* not as the cache folder has it */
+	_Atomic bool stop; /* `closing`, for whoever builds a tree */
 	struct pool *loaders;
 	struct mutex lock;  /* guards everything below, and the slots */
 	struct table slots; /* uint64_t number -> struct slot *: eights, so aligned */
@@ -84,6 +86,7 @@ int shelf_open(struct shelf **out, const struct shelf_options *options, struct e
 	if (!s)
 		return err_nomem(e, "archives");
 	s->options = *options;
+	s->options.tree.stop = &s->stop;
 	s->filtered = options->make ||
 		      (options->tree.matcher && !matcher_is_trivial(options->tree.matcher)) ||
 		      options->tree.strip_components > 0 || options->tree.consider_part_files;
@@ -114,6 +117,7 @@ void shelf_close(struct shelf *s)
 	mutex_lock(&s->lock);
 	s->closing = true;
 	mutex_unlock(&s->lock);
+	atomic_store(&s->stop, true);
 	pool_close(s->loaders);
 	while (table_next(&s->slots, &cursor, &key, &value))
 		slot_free(*(struct slot **)value);
@@ -275,7 +279,7 @@ static int open_decoded(struct slot *slot, struct volume **out, struct tree_node
 	const struct shelf_options *o = &slot->shelf->options;
 	CLEANUP(archive_freep) struct archive *archive = NULL;
 	struct tree *tree = NULL;
-	int rc = o->make ? o->make(o->make_arg, &tree, e)
+	int rc = o->make ? o->make(o->make_arg, o->tree.stop, &tree, e)
 			 : archive_load(&archive, o->reader, &slot->id, e);
 
 	if (rc == 0 && !o->make)
@@ -295,12 +299,12 @@ static void load(void *arg)
 	mutex_lock(&slot->shelf->lock);
 	closing = slot->shelf->closing;
 	mutex_unlock(&slot->shelf->lock);
-	if (closing)
-		rc = err_set(&err, ESTALE, "the mount is ending");
-	else if (!slot->shelf->filtered)
+	if (!closing && !slot->shelf->filtered)
 		rc = open_known(slot, &volume, &root, NULL);
 	if (!closing && rc <= 0) /* a damaged cache file is not the archive's fault */
 		rc = open_decoded(slot, &volume, &root, &err);
+	if (closing || rc == -ECANCELED)
+		rc = err_set(&err, ESTALE, "the mount is ending");
 	if (rc < 0)
 		err_wrap(&err, rc, "%s", slot->name);
 	finish(slot, rc, volume, &root, &err);

@@ -17,8 +17,9 @@
 
 struct shelf;
 
-/* Makes a tree that is not one archive's, on a thread that may wait. */
-typedef int shelf_make(void *arg, struct tree **out, struct err *e);
+/* Makes a tree that is not one archive's, on a thread that may wait.  -ECANCELED: *stop has become
+ * true. */
+typedef int shelf_make(void *arg, const _Atomic bool *stop, struct tree **out, struct err *e);
 
 struct shelf_options {
 	struct reader *reader;
@@ -29,7 +30,7 @@ struct shelf_options {
 };
 
 int shelf_open(struct shelf **out, const struct shelf_options *options, struct err *e);
-/* Ends what is under way, calls all who wait; does nothing for NULL. */
+/* Gives up what is under way, calls all who wait; does nothing for NULL. */
 void shelf_close(struct shelf *s);
 DEFINE_CLEANUP(struct shelf *, shelf_close);
 

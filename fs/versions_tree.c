@@ -171,7 +171,7 @@ static int add_archive(struct merge *m, struct reader *r, const struct manifest_
 	if (rc < 0)
 		return rc;
 	while ((rc = item_reader_next(ir, &it, e)) == 1) {
-		rc = add_item(m, &it, e);
+		rc = tree_stopped(m->options) ? -ECANCELED : add_item(m, &it, e);
 		if (rc < 0)
 			return rc;
 	}
@@ -215,15 +215,17 @@ int versions_tree(struct tree **out, struct reader *r,
 	return tree_builder_finish(m.builder, m.damaged, out, e);
 }
 
-int versions_make(void *source, struct tree **out, struct err *e)
+int versions_make(void *source, const _Atomic bool *stop, struct tree **out, struct err *e)
 {
 	const struct versions_source *s = source;
+	struct tree_options options = s->tree;
 	CLEANUP(selection_fini) struct selection chosen = { 0 };
 	struct manifest *m = reader_manifest(s->reader);
 	int rc = select_archives(&chosen, m, &s->select, e);
 
+	options.stop = stop;
 	if (rc == 0)
-		rc = versions_tree(out, s->reader, chosen.entries, chosen.count, &s->tree, e);
+		rc = versions_tree(out, s->reader, chosen.entries, chosen.count, &options, e);
 	reader_manifest_unref(s->reader, m);
 	return rc;
 }

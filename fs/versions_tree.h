@@ -29,6 +29,6 @@ struct versions_source {
 	struct select_options select;
 	struct tree_options tree;
 };
-int versions_make(void *source, struct tree **out, struct err *e);
+int versions_make(void *source, const _Atomic bool *stop, struct tree **out, struct err *e);
 
 #endif

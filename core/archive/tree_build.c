@@ -22,6 +22,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -142,13 +143,19 @@ static void start_settling(struct tree *t, struct reader *r, const struct chunk_
 
 /* --- building --- */
 
-static int add_all(struct tree_builder *b, struct item_reader *ir, struct err *e)
+bool tree_stopped(const struct tree_options *o)
+{
+	return o->stop && atomic_load_explicit(o->stop, memory_order_relaxed);
+}
+
+static int add_all(struct tree_builder *b, struct item_reader *ir, const struct tree_options *o,
+		   struct err *e)
 {
 	struct item it;
 	int rc;
 
 	while ((rc = item_reader_next(ir, &it, e)) == 1) {
-		rc = tree_builder_add(b, &it, e);
+		rc = tree_stopped(o) ? -ECANCELED : tree_builder_add(b, &it, e);
 		if (rc < 0)
 			return rc;
 	}
@@ -202,7 +209,7 @@ static int build(struct tree **out, struct reader *r, const struct archive *a,
 		rc = item_reader_open(&ir, r, a,
 				      &(struct item_reader_options){ .robust = true }, e);
 	if (rc == 0)
-		rc = add_all(b, ir, e);
+		rc = add_all(b, ir, options, e);
 	if (rc < 0)
 		return rc;
 	report(a, ir, b, &damaged);

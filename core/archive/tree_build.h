@@ -20,13 +20,19 @@
 #include "core/archive/match.h"
 #include "core/archive/tree.h"
 
+#include <stdbool.h>
+
 struct tree_options {
 	struct matcher
 		*matcher; /* NULL: everything.  A filtered tree is not kept in the cache. */
 	unsigned strip_components;
 	bool consider_part_files;
 	uint32_t made_up_uid, made_up_gid;
+	const _Atomic bool *stop; /* true: give up with -ECANCELED; NULL: never */
 };
+
+/* Shall whoever builds with these options give up? */
+bool tree_stopped(const struct tree_options *o);
 
 int tree_open(struct tree **out, struct reader *r, const struct archive *a,
 	      const struct tree_options *options, struct err *e);

@@ -473,6 +473,37 @@ is_in() { # PROCESS FOLDER
 	right
 }
 
+@test "an end while an archive is read does not wait for it" {
+	local pid start=$SECONDS
+	archive_of_src
+	"$PYTHON" "$E2E/forge.py" long "$T/repo" long 20000 2>/dev/null
+	mkfifo go
+	kernel terminal "$ALCOVE" mount -f "$T/repo" "$MNT" <go &
+	PIDS=($!)
+	exec 8>go
+	within 10 mounted
+	ls "$MNT/long" 8>&- >/dev/null 2>&1 &
+	PIDS+=($!)
+	sleep 0.5
+	exec 8>&-
+	within 5 gone "${PIDS[0]}"
+	wait "${PIDS[0]}"
+	not mounted
+	within 5 gone "${PIDS[1]}"
+	for arguments in repo 'repo -o versions'; do
+		mount_it ${arguments#repo} "$T/repo"
+		pid=$(daemon)
+		ls "$MNT/long" >/dev/null 2>&1 &
+		PIDS=($!)
+		sleep 0.5
+		kill -KILL "${PIDS[0]}"
+		within 5 gone "${PIDS[0]}"
+		umount_it
+		within 5 gone "$pid"
+	done
+	PIDS=()
+}
+
 @test "where it cannot be mounted: said before anything is mounted, also through symbolic links" {
 	archive_of_src
 	mkdir repo/inner around

@@ -12,6 +12,7 @@
 #include "core/base/thread.h"
 #include "fs/shelf.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,7 +23,7 @@ static atomic_int made; /* calls of make_tree() */
 static int outcome;     /* what it returns */
 static unsigned slow_ms;
 
-static int make_tree(void *arg, struct tree **out, struct err *e)
+static int make_tree(void *arg, const _Atomic bool *stop, struct tree **out, struct err *e)
 {
 	struct tree_builder *b = NULL;
 	struct item it = { .path = bytes_str("file"), .mode = S_IFREG | 0644 };
@@ -30,7 +31,10 @@ static int make_tree(void *arg, struct tree **out, struct err *e)
 
 	(void)arg;
 	atomic_fetch_add(&made, 1);
-	usleep(1000 * slow_ms);
+	for (unsigned ms = 0; ms < slow_ms && !atomic_load(stop); ms++)
+		usleep(1000);
+	if (atomic_load(stop))
+		return -ECANCELED;
 	if (outcome < 0)
 		return err_set(e, -outcome, "told to fail");
 	rc = tree_builder_new(&b, &(struct tree_builder_options){ 0 }, e);
@@ -160,15 +164,29 @@ static void count_call(void *arg)
 	atomic_fetch_add(&called, 1);
 }
 
+static void see_the_end(void *arg)
+{
+	struct volume *volume = NULL;
+	struct err e = ERR_INIT;
+
+	*(int *)arg = shelf_take(shelf, NUMBER, &volume, &e);
+}
+
+/* ... and gives up what it would wait for. */
 static void closing_calls_who_waits(void **state)
 {
+	int rc = 0;
+
 	(void)begin(state);
 	atomic_store(&called, 0);
-	slow_ms = 100;
+	slow_ms = 3600 * 1000;
 	for (int i = 0; i < 3; i++)
 		assert_true(shelf_await(shelf, NUMBER, count_call, NULL));
+	assert_true(shelf_await(shelf, NUMBER, see_the_end, &rc));
+	usleep(20000);
 	shelf_close(shelf);
 	assert_int_equal(atomic_load(&called), 3);
+	assert_int_equal(rc, -ESTALE);
 }
 
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, begin, end)

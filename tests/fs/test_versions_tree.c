@@ -219,13 +219,13 @@ static void made_of_the_selected(void **state)
 	struct tree_node n;
 
 	(void)state;
-	assert_int_equal(versions_make(&source, &t, NULL), 0);
+	assert_int_equal(versions_make(&source, NULL, &t, NULL), 0);
 	assert_true(find(t, "hello.txt/hello.00001.txt", &n));
 	assert_true(find(t, "sparse/sparse.00002", &n));
 	assert_false(find(t, "sparse/sparse.00003", &n));
 	tree_close(t);
 	source.select.glob = "nothing";
-	assert_int_equal(versions_make(&source, &t, NULL), 0);
+	assert_int_equal(versions_make(&source, NULL, &t, NULL), 0);
 	assert_true(find(t, "", &n));
 	assert_int_equal(n.child_count, 0);
 	tree_close(t);
