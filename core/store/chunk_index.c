@@ -197,6 +197,8 @@ bool chunk_index_is_at(struct chunk_index *x, const struct chunk_id *manifest_ha
 	bool is = question_begin(x, NULL) == 0 && id_equal(&x->meta.manifest, manifest_hash);
 
 	question_end(x);
+	if (is)
+		x->at = *manifest_hash;
 	return is;
 }
 
@@ -476,10 +478,8 @@ int chunk_index_sync(struct chunk_index *x, const struct chunk_id *manifest_hash
 	int rc = -EAGAIN;
 
 	for (int i = 0; i < SYNC_ATTEMPTS && rc == -EAGAIN; i++) {
-		if (!x->db->spoiled && chunk_index_is_at(x, manifest_hash)) {
-			x->at = *manifest_hash;
+		if (!x->db->spoiled && chunk_index_is_at(x, manifest_hash))
 			return 0;
-		}
 		if (!x->db->spoiled)
 			rc = sync_once(x, manifest_hash, archives, count, read, arg, e);
 		if (x->db->spoiled)

@@ -66,7 +66,7 @@ int chunk_refs_drop(struct chunk_refs *refs, const struct chunk_id *id, uint32_t
 
 /* --- synchronisation --- */
 
-/* Is it true for this manifest (its id hash)?  Then chunk_index_sync() would do nothing. */
+/* Is it true for this manifest (its id hash)?  Then it is as good as synchronised. */
 bool chunk_index_is_at(struct chunk_index *x, const struct chunk_id *manifest_hash);
 
 /* Adds every reference of the archive to refs; called without a transaction being open. */

@@ -116,7 +116,7 @@ struct chunk_index {
 	size_t written;  /* bytes, since the transaction began */
 	bool filling;    /* fill_block has free numbers from fill_slot on */
 	uint32_t fill_block, fill_slot;
-	struct chunk_id at; /* what chunk_index_sync() brought it to */
+	struct chunk_id at; /* what it was brought to, or found at */
 	struct staged *staged;
 	size_t staged_count;
 	uint64_t *
