@@ -75,16 +75,25 @@ static int run_helper(const char *const argv[])
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
+/* fusermount takes no symbolic link for a mount point.  On the heap; NULL: none, or it leads nowhere. */
+static char *behind_link(const char *point)
+{
+	struct stat st;
+
+	return lstat(point, &st) == 0 && S_ISLNK(st.st_mode) ? realpath(point, NULL) : NULL;
+}
+
 int mount_unmount(const char *point, bool lazy, struct err *e)
 {
+	CLEANUP(cleanup_freep) char *real = behind_link(point);
+	const char *at = real ? real : point;
 	/* Borg's order: scripts know the first one's words and exit status. */
 	const char *const helpers[][6] = {
-		{ "fusermount", "-u", lazy ? "-z" : "--", lazy ? "--" : point,
-		  lazy ? point : NULL, NULL },
-		{ "fusermount3", "-u", lazy ? "-z" : "--", lazy ? "--" : point,
-		  lazy ? point : NULL, NULL },
-		{ "umount", lazy ? "-l" : "--", lazy ? "--" : point, lazy ? point : NULL,
+		{ "fusermount", "-u", lazy ? "-z" : "--", lazy ? "--" : at, lazy ? at : NULL,
 		  NULL },
+		{ "fusermount3", "-u", lazy ? "-z" : "--", lazy ? "--" : at, lazy ? at : NULL,
+		  NULL },
+		{ "umount", lazy ? "-l" : "--", lazy ? "--" : at, lazy ? at : NULL, NULL },
 	};
 	int rc = -ENOENT;
 

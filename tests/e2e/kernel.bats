@@ -504,6 +504,24 @@ is_in() { # PROCESS FOLDER
 	PIDS=()
 }
 
+@test "mount points of every name: blanks, commas, dashes, links, with a slash, the working folder" {
+	archive_of_src
+	mkdir 'sp ace' 'a,b' -- '-d' $'new\nline' back\\slash real cwd
+	ln -s real link
+	for point in 'sp ace' a,b -d $'new\nline' back\\slash link real/; do
+		"$ALCOVE" mount -- repo "$point"
+		right "./$point/a"
+		"$ALCOVE" umount -- "$point"
+		[[ -z $(ls -A "./$point/") ]]
+	done
+	cd cwd
+	"$ALCOVE" mount ../repo .
+	right "$T/cwd/a"
+	cd ..
+	"$ALCOVE" umount cwd
+	not grep -q "$T" /proc/self/mountinfo
+}
+
 @test "where it cannot be mounted: said before anything is mounted, also through symbolic links" {
 	archive_of_src
 	mkdir repo/inner around
