@@ -62,8 +62,9 @@ void files_chunks_fini(struct files_chunks *chunks); /* also a cleanup */
 /* `path` is absolute.  Only regular files are known.  *out is filled for FILES_UNCHANGED. */
 enum files_found files_cache_lookup(struct files_cache *c, struct bytes path,
 				    const struct stat *st, struct files_chunks *out);
-/* The file was read and has these chunks.  Not to be called for a file that changed meanwhile,
- * nor for what is not a regular file (which is ignored). */
+/* The file was read and has these chunks.  Not to be called for a file that changed meanwhile;
+ * what is not a regular file is ignored.  A failure, here and of the commit, costs reading the
+ * file again, nothing else. */
 int files_cache_remember(struct files_cache *c, struct bytes path, const struct stat *st,
 			 const struct item_chunk *chunks, size_t count, struct err *e);
 /* Make this run durable: after the repository's commit.  The last call but close. */

@@ -26,6 +26,12 @@
 #include <xxhash.h>
 
 enum { GATE = 0, LIFE = 1, USE_SIZE = 4096 };
+struct cache_use {
+	_Atomic uint32_t at_work;
+	_Atomic uint32_t deaths; /* at work, since it was last closed */
+};
+
+enum { DEATHS_MAX = 2 };
 enum {
 	WINDOW = 64 * 1024, /* what the kernel maps around a page that is touched */
 	WINDOWS_MAX = 128,
@@ -141,18 +147,18 @@ static int open_use(struct cache_db *db, const char *path, struct err *e)
 	map = mmap(NULL, USE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, db->use_fd, 0);
 	if (map == MAP_FAILED)
 		return err_set(e, errno, "%s: %s", path, strerror(errno));
-	db->at_work = map;
+	db->use = map;
 	return 0;
 }
 
 void cache_db_enter(struct cache_db *db)
 {
-	atomic_fetch_add(db->at_work, 1);
+	atomic_fetch_add(&db->use->at_work, 1);
 }
 
 void cache_db_leave(struct cache_db *db)
 {
-	atomic_fetch_sub(db->at_work, 1);
+	atomic_fetch_sub(&db->use->at_work, 1);
 }
 
 /* --- opening --- */
@@ -280,6 +286,8 @@ static int try_open(struct cache_db *db, uint32_t version)
 			break;
 		mdb_env_close(db->env);
 	}
+	if (rc == 0) /* who was killed while he read would keep pages from being used again */
+		rc = mdb_reader_check(db->env, NULL);
 	if (rc == 0)
 		rc = check_size(db->env);
 	if (rc == 0)
@@ -298,15 +306,15 @@ static int open_files(struct cache_db *db, uint32_t version, struct err *e)
 	bool alone = lock_byte(db->use_fd, LIFE, F_WRLCK, false) == 0;
 	int rc;
 
-	if (alone && atomic_load(db->at_work) != 0) {
-		log_debug("borg.cache", "%s: not closed cleanly, begun anew", db->path);
+	if (alone && atomic_exchange(&db->use->at_work, 0) != 0 &&
+	    atomic_fetch_add(&db->use->deaths, 1) + 1 >= DEATHS_MAX) {
+		log_debug("borg.cache", "%s: deadly, begun anew", db->path);
 		remove_files(db->path);
+		atomic_store(&db->use->deaths, 0);
 	}
-	if (alone)
-		atomic_store(db->at_work, 0);
 	if (!is_ours(db->path))
 		remove_files(db->path);
-	cache_db_enter(db); /* also a file that kills us here is gone next time */
+	cache_db_enter(db); /* a file may kill us right here, too */
 	rc = try_open(db, version);
 	if (rc && rc != ENOMEM && rc != ENOSPC) {
 		log_debug("borg.cache", "%s: %s, begun anew", db->path, mdb_strerror(rc));
@@ -403,10 +411,12 @@ void cache_db_close(struct cache_db *db)
 {
 	if (!db)
 		return;
-	if (db->env)
+	if (db->env) {
 		mdb_env_close(db->env);
-	if (db->at_work)
-		munmap(db->at_work, USE_SIZE);
+		atomic_store(&db->use->deaths, 0);
+	}
+	if (db->use)
+		munmap(db->use, USE_SIZE);
 	if (db->use_fd >= 0)
 		close(db->use_fd);
 	free(db->path);

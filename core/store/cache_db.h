@@ -6,8 +6,10 @@
  *
  * DIR/NAME.mdb, DIR/NAME.mdb-lock (LMDB's), and DIR/NAME.use, which tells an unclean end: while
  * a process works in the file a counter there is raised.  Where it is not 0 and nobody has the
- * file open, someone died at work; the file may be what killed him, and is thrown away.  So is
- * a file of another user or version, a short one, and one that LMDB does not take.
+ * file open, someone died at work.  A file in which two died in a row may be what killed them,
+ * and is thrown away; one is forgiven, since LMDB's commits are whole, and an index may be hours
+ * of reading.  Thrown away too: a file of another user or version, a short one, and one that
+ * LMDB does not take.
  *
  * LMDB maps the file, which network file systems do not do justice to: there the files are in
  * $XDG_RUNTIME_DIR/alcove or /var/tmp/alcove-UID.
@@ -37,7 +39,7 @@ struct cache_db {
 	MDB_dbi dbi; /* the one table */
 	char *path;  /* of the .mdb */
 	int use_fd;
-	_Atomic uint32_t *at_work; /* in the .use file, mapped */
+	struct cache_use *use; /* the .use file, mapped */
 	bool spoiled;
 	uint8_t *map;     /* where LMDB has the file; NULL where unknown */
 	uintptr_t window; /* last touched, see cache_db_touch() */

@@ -19,7 +19,7 @@ enum {
 	VERSION = 1,
 	/* So much is read before it is made durable. */
 	BATCH_ARCHIVES = 64,
-	BATCH_REFS = 1 << 20,
+	BATCH_REFS = 1 << 18, /* held in memory, some 60 bytes each */
 	SYNC_ATTEMPTS = 4,
 	WINDOWS_MAX = 768, /* 48 MB: questions go anywhere */
 };
