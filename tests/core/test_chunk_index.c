@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -696,6 +697,50 @@ static void an_archive_of_many_turns(void **state)
 	test_dir_remove(dir);
 }
 
+/* The disk is full in the middle of it: what was there is there, and the next one succeeds. */
+static void write_without_room(const char *dir, struct model *m)
+{
+	struct rlimit limit = { 2 << 20, RLIM_INFINITY };
+	struct chunk_index *x = NULL;
+	struct source s = { .model = m };
+	struct chunk_id archive = { { 9 } }, manifest = { { 2 } };
+	struct err e = ERR_INIT;
+
+	signal(SIGXFSZ, SIG_IGN);
+	if (chunk_index_open(&x, dir, &e) < 0 || sync_with(x, m, &s) < 0 ||
+	    chunk_index_add(x, &archive, many("/tmp"), &e) < 0)
+		_exit(1);
+	setrlimit(RLIMIT_FSIZE, &limit);
+	if (chunk_index_commit(x, &manifest, &e) >= 0)
+		_exit(2);
+	chunk_index_abort(x);
+	limit.rlim_cur = RLIM_INFINITY;
+	setrlimit(RLIMIT_FSIZE, &limit);
+	manifest = manifest_of(m);
+	if (!chunk_index_is_at(x, &manifest) || !all_right(x, m))
+		_exit(3);
+	manifest.b[9] = 1;
+	if (chunk_index_add(x, &archive, many("/tmp"), &e) < 0 ||
+	    chunk_index_commit(x, &manifest, &e) < 0)
+		_exit(4);
+	chunk_index_close(x);
+}
+
+static void no_room(void **state)
+{
+	char *dir = test_dir_make();
+	struct model *m = calloc(1, sizeof(*m));
+
+	(void)state;
+	random_state = test_seed();
+	for (size_t a = 0; a < ARCHIVES; a++)
+		make_archive(m, a);
+	m->manifest = 1;
+	assert_int_equal(in_child(write_without_room, dir, m), 0);
+	free(m);
+	test_dir_remove(dir);
+}
+
 /* The stored size of a chunk comes with whoever knows it. */
 static void unknown_stored_sizes(void **state)
 {
@@ -741,6 +786,7 @@ int main(void)
 		cmocka_unit_test(an_archive_that_cannot_be_read),
 		cmocka_unit_test(flipped_bytes),
 		cmocka_unit_test(an_archive_of_many_turns),
+		cmocka_unit_test(no_room),
 		cmocka_unit_test(unknown_stored_sizes),
 	};
 
