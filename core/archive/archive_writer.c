@@ -505,25 +505,39 @@ int archive_writer_flush(struct archive_writer *w, struct err *e)
 	return 0;
 }
 
+int archive_writer_stored_chunk(struct archive_writer *w, struct bytes data,
+				struct item_chunk *out, struct err *e)
+{
+	struct put_result r;
+	uint64_t number = put_count(w->put);
+	int rc = put_bytes(w->put, data, e);
+
+	if (rc == 0)
+		rc = put_wait(w->put, number, e);
+	while (rc == 0 && w->next_result < number)
+		rc = take_result(w, e);
+	if (rc < 0)
+		return rc;
+	w->next_result = number + 1;
+	put_result(w->put, number, &r);
+	put_forget(w->put, number + 1);
+	w->stats.new_csize += r.is_new ? r.csize : 0;
+	*out = (struct item_chunk){ r.id, r.size, r.csize };
+	return 0;
+}
+
 /* The archive object goes through the pipeline like any chunk; an equal one is not stored twice. */
 static int store_object(struct archive_writer *w, struct bytes plain, struct chunk_id *id,
 			struct err *e)
 {
-	struct put_result r;
 	struct item_chunk chunk;
-	int rc = put_bytes(w->put, plain, e);
+	int rc = archive_writer_stored_chunk(w, plain, &chunk, e);
 
-	if (rc == 0)
-		rc = put_wait(w->put, w->next_result, e);
 	if (rc < 0)
 		return rc;
-	put_result(w->put, w->next_result++, &r);
-	put_forget(w->put, w->next_result);
-	chunk = (struct item_chunk){ r.id, r.size, r.csize };
-	w->stats.size += r.size;
-	w->stats.csize += r.csize;
-	w->stats.new_csize += r.is_new ? r.csize : 0;
-	*id = r.id;
+	w->stats.size += chunk.size;
+	w->stats.csize += chunk.csize;
+	*id = chunk.id;
 	return add_refs(w, &chunk, 1, e);
 }
 

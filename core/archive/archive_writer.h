@@ -54,6 +54,9 @@ int archive_writer_copied_chunk(struct archive_writer *w, struct bytes data, str
 /* A chunk that the repository has for certain: no data move. */
 int archive_writer_known_chunk(struct archive_writer *w, const struct item_chunk *chunk,
 			       struct err *e);
+/* Store a chunk that is no item's yet, and wait for it. */
+int archive_writer_stored_chunk(struct archive_writer *w, struct bytes data,
+				struct item_chunk *out, struct err *e);
 /* Forget the chunks given for the next item: its file cannot be read.  They may be stored. */
 int archive_writer_drop_chunks(struct archive_writer *w, struct err *e);
 

@@ -120,41 +120,6 @@ void matcher_free(struct matcher *m)
 	free(m);
 }
 
-/* Python's os.path.normpath. */
-static int normalise(const char *text, struct buf *out)
-{
-	size_t slashes = strspn(text, "/");
-	size_t root = slashes == 2 ? 2 : slashes != 0; /* POSIX keeps exactly two */
-	size_t floor = root;                           /* ".." cannot go above here */
-
-	if (buf_append(out, "//", root) < 0)
-		return -ENOMEM;
-	for (text += slashes; *text; text += strspn(text, "/")) {
-		size_t len = strcspn(text, "/");
-		bool up = len == 2 && text[0] == '.' && text[1] == '.';
-
-		if (len == 1 && text[0] == '.') {
-			text += len;
-			continue;
-		}
-		if (up && out->len > floor) {
-			while (out->len > floor && out->p[out->len - 1] != '/')
-				out->len--;
-			if (out->len > floor)
-				out->len--; /* the '/' before it */
-		} else if (!up || !root) {
-			if (out->len > root && buf_append_byte(out, '/') < 0)
-				return -ENOMEM;
-			if (buf_append(out, text, len) < 0)
-				return -ENOMEM;
-			if (up)
-				floor = out->len;
-		}
-		text += len;
-	}
-	return out->len ? 0 : buf_append_str(out, ".");
-}
-
 static void strip_slashes_before(struct buf *b)
 {
 	size_t n = 0;
@@ -174,7 +139,7 @@ static void strip_slashes_behind(struct buf *b)
 /* The normalised text with what Borg adds behind, without slashes in front. */
 static int prepare_text(struct pattern *p, const char *text, const char *behind, bool strip)
 {
-	if (normalise(text, &p->text) < 0)
+	if (path_normal(text, &p->text) < 0)
 		return -ENOMEM;
 	if (strip)
 		strip_slashes_behind(&p->text);

@@ -213,3 +213,37 @@ int remove_tree(const char *path, struct err *e)
 		rc = errno == ENOENT ? 0 : errno;
 	return rc ? err_set(e, rc, "%s: cannot remove all of it: %s", path, strerror(rc)) : 0;
 }
+
+int path_normal(const char *text, struct buf *out)
+{
+	size_t slashes = strspn(text, "/");
+	size_t root = slashes == 2 ? 2 : slashes != 0; /* POSIX keeps exactly two */
+	size_t floor = root;                           /* ".." cannot go above here */
+
+	if (buf_append(out, "//", root) < 0)
+		return -ENOMEM;
+	for (text += slashes; *text; text += strspn(text, "/")) {
+		size_t len = strcspn(text, "/");
+		bool up = len == 2 && text[0] == '.' && text[1] == '.';
+
+		if (len == 1 && text[0] == '.') {
+			text += len;
+			continue;
+		}
+		if (up && out->len > floor) {
+			while (out->len > floor && out->p[out->len - 1] != '/')
+				out->len--;
+			if (out->len > floor)
+				out->len--; /* the '/' before it */
+		} else if (!up || !root) {
+			if (out->len > root && buf_append_byte(out, '/') < 0)
+				return -ENOMEM;
+			if (buf_append(out, text, len) < 0)
+				return -ENOMEM;
+			if (up)
+				floor = out->len;
+		}
+		text += len;
+	}
+	return out->len ? 0 : buf_append_str(out, ".");
+}

@@ -35,6 +35,9 @@ int make_dirs(const char *path, mode_t mode, struct err *e);
 int remove_tree(const char *path, struct err *e);
 int sync_dir(const char *path); /* fsync a folder; 0 or -errno */
 
+/* Append the path without ".", "x/.." and doubled slashes (but two at the start are kept), by its
+ * text alone, as Python's os.path.normpath() does; "." where nothing is left.  0 or -ENOMEM. */
+int path_normal(const char *path, struct buf *out);
 /* "a/b" from its parts, on the heap; NULL when out of memory. */
 char *path_join(const char *a, const char *b);
 

@@ -135,13 +135,16 @@ void node_names_fini(struct node_names *names)
 	*names = (struct node_names){ 0 };
 }
 
-int node_open(int dirfd, const char *name, int flags)
+int node_open(int dirfd, const char *name, unsigned flags)
 {
+	int how = O_RDONLY | O_CLOEXEC | O_NOCTTY;
 	int fd;
 
-	flags |= O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
-	fd = openat(dirfd, name, flags | O_NOATIME);
+	how |= flags & NODE_DIRECTORY ? O_DIRECTORY : 0;
+	how |= flags & NODE_FOLLOW ? 0 : O_NOFOLLOW;
+	how |= flags & NODE_WAIT ? 0 : O_NONBLOCK;
+	fd = openat(dirfd, name, how | O_NOATIME);
 	if (fd < 0 && errno == EPERM) /* only the owner may ask for that */
-		fd = openat(dirfd, name, flags);
+		fd = openat(dirfd, name, how);
 	return fd < 0 ? -errno : fd;
 }

@@ -38,10 +38,15 @@ struct node_names {
 int node_list(int dirfd, struct node_names *out);
 void node_names_fini(struct node_names *names); /* also a cleanup */
 
+enum node_open_flags {
+	NODE_DIRECTORY = 1,
+	NODE_FOLLOW = 2, /* a symbolic link's target */
+	NODE_WAIT = 4,   /* for the other end of a FIFO, a medium in a drive */
+};
 /*
- * Open a name below a folder for reading its content, never following it and never waiting: without
- * changing its access time where that is allowed.  The descriptor or -errno.
+ * Open a name below a folder for reading, never following it and never waiting unless told so, and
+ * without changing its access time where that is allowed.  The descriptor or -errno.
  */
-int node_open(int dirfd, const char *name, int flags);
+int node_open(int dirfd, const char *name, unsigned flags);
 
 #endif

@@ -175,6 +175,16 @@ void put_slab_release(struct put *p, struct put_slab *shown)
 	mutex_unlock(&p->lock);
 }
 
+int put_failure(struct put *p, struct err *e)
+{
+	int rc;
+
+	mutex_lock(&p->lock);
+	rc = p->failure.code ? failure(p, e) : err_nomem(e, "chunks");
+	mutex_unlock(&p->lock);
+	return rc;
+}
+
 /* --- sealing --- */
 
 /* Under the lock: who is the first to have this id?  Then it is his to seal. */

@@ -48,6 +48,9 @@ struct put_slab {
 struct put_slab *put_slab_take(struct put *p);
 void put_slab_release(struct put *p, struct put_slab *s); /* does nothing for NULL */
 
+/* What has stopped the pipeline, as a negative errno; -ENOMEM where nothing has. */
+int put_failure(struct put *p, struct err *e);
+
 /* --- chunks --- */
 
 /*

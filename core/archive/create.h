@@ -1,0 +1,71 @@
+#ifndef ARCHIVE_CREATE_H
+#define ARCHIVE_CREATE_H
+
+/*
+ * create.h - a walked tree into an archive.
+ *
+ * Names are looked up below open folders and never followed.  What cannot be read is told and left
+ * out; only what concerns the repository ends the run.
+ *
+ * Source: command-line specification, 9.3 and 13.2; docs/format.md "Items".
+ * Threads: one user, the pipeline's caller.
+ */
+
+#include "core/archive/archive_writer.h"
+#include "core/archive/collect.h"
+#include "core/archive/files_cache.h"
+#include "core/archive/match.h"
+
+enum files_changed { CHANGED_BY_CTIME, CHANGED_BY_MTIME, CHANGED_NEVER };
+
+struct create_options {
+	struct collect_options collect;
+	struct chunker_params chunker;
+	struct matcher *matcher; /* NULL: everything */
+	bool one_file_system, read_special, sparse, dry_run;
+	bool exclude_caches, keep_exclude_tags, exclude_nodump;
+	char *const *exclude_if_present; /* names of tags */
+	size_t exclude_if_present_count;
+	enum files_changed changed;
+
+	/* Borg's status letters; path as it was walked. */
+	void (*status)(void *arg, char letter, const char *path);
+	/* "PATH: why": something was left out, or changed while it was read. */
+	void (*warn)(void *arg, const char *path, const char *why);
+	/* Between chunks and items: progress, checkpoints.  A nonzero result ends the walk quietly;
+	 * -errno ends the run.  in_file: of the file under way, NULL between items. */
+	int (*step)(void *arg, const char *path, const struct item *in_file, struct err *e);
+	void *arg;
+};
+
+struct create;
+
+/* Everything is borrowed.  In a dry run writer, put and cache are NULL; cache may always be. */
+int create_new(struct create **out, struct archive_writer *writer, struct put *put,
+	       struct repo *repo, const struct key *key, struct files_cache *cache,
+	       const struct create_options *options, struct err *e);
+void create_free(struct create *c);
+DEFINE_CLEANUP(struct create *, create_free);
+
+/* What the writer calls for each item; to be given as archive_writer_options.done with `c`'s place
+ * as its argument: it fills the files cache. */
+int create_item_done(void *files_cache, void *cookie, const struct item *it,
+		     const struct item_chunk *chunks, size_t count, struct err *e);
+
+/* This object is never archived: the repository, the cache. */
+int create_skip(struct create *c, const char *path, struct err *e);
+
+/* A recursion root, with all below it. */
+int create_root(struct create *c, const char *path, struct err *e);
+/* One object alone; a folder without its entries. */
+int create_one(struct create *c, const char *path, struct err *e);
+
+struct create_stream {
+	const char *name; /* stored as it is */
+	uint32_t mode, uid, gid;
+	const char *user, *group;
+};
+/* A file of what fd gives until its end.  -errno with "read: ..." where that fails. */
+int create_stream(struct create *c, int fd, const struct create_stream *as, struct err *e);
+
+#endif
