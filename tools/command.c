@@ -654,6 +654,8 @@ int command_main(const struct command *const *commands, int argc, char **argv)
 		.program = name       ? name + 1
 			   : argc > 0 ? argv[0]
 				      : "borg",
+		.argv = argv,
+		.argc = argc,
 		.common = { .level = LOG_LEVEL_WARNING, .lock_wait = 1, .umask = 077 },
 		.prompt = terminal_prompt(),
 		.commands = commands,

@@ -72,6 +72,8 @@ struct common_args { /* options that every command has */
 
 struct run {                 /* one run of the program */
 	const char *program; /* base name of argv[0] */
+	char **argv;         /* all of them, as archives record */
+	int argc;
 	const struct command *command;
 	struct common_args common;
 	struct prompt prompt;

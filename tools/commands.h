@@ -8,6 +8,7 @@
 extern const struct command command_break_lock;
 extern const struct command command_compact;
 extern const struct command command_config;
+extern const struct command command_create;
 extern const struct command command_extract;
 extern const struct command command_help;
 extern const struct command command_info;

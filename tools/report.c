@@ -106,3 +106,21 @@ int report_load_archive(struct archive **out, struct reader *r, const struct man
 				  "Archive %s does not exist", name);
 	return archive_load(out, r, &entry->id, e);
 }
+
+void report_file_status(char letter, struct bytes path)
+{
+	struct json_out j = { .indent = -1 };
+	char text[2] = { letter, 0 };
+
+	json_open(&j, '{');
+	json_key(&j, "type");
+	json_str(&j, "file_status");
+	json_key(&j, "status");
+	json_str(&j, text);
+	json_key(&j, "path");
+	json_text(&j, path);
+	json_close(&j, '}');
+	if (buf_append_byte(&j.out, '\n') == 0)
+		fwrite(j.out.p, 1, j.out.len, stderr);
+	buf_fini(&j.out);
+}

@@ -19,6 +19,9 @@ void report_json_command_line(struct json_out *j, const struct archive *a);
 /* The words, quoted for a shell. */
 int report_command_line(const struct archive *a, struct buf *out);
 
+/* A line of --list with --log-json, on standard error. */
+void report_file_status(char letter, struct bytes path);
+
 /* Write to standard output and empty the buffer; a broken pipe is no error. */
 int report_flush(struct buf *out, struct err *e);
 /* The archive of this name; Archive.DoesNotExist. */

@@ -91,6 +91,7 @@ void archive_writer_free(struct archive_writer *w)
 {
 	if (!w)
 		return;
+	chunk_refs_free(w->options.refs);
 	free_pending(w->first);
 	free_pending(w->idle);
 	chunker_free(w->chunker);
@@ -196,7 +197,7 @@ static int write_item(struct archive_writer *w, struct pending *p, struct err *e
 	rc = add_refs(w, p->chunks, p->have, e);
 	if (rc == 0)
 		rc = cut_stream(w, false, e);
-	if (rc == 0 && w->options.done)
+	if (rc == 0 && w->options.done && !(it->has & ITEM_PART))
 		rc = w->options.done(w->options.arg, p->cookie, it, p->chunks, p->have, e);
 	return rc;
 }
@@ -554,6 +555,31 @@ int archive_writer_save(struct archive_writer *w, struct archive_facts *facts,
 	facts->totals = w->totals;
 	rc = archive_pack(facts, w->key, &plain, e);
 	return rc < 0 ? rc : store_object(w, buf_bytes(&plain), id, e);
+}
+
+int archive_writer_part(struct archive_writer *w, const struct item *part, size_t *from,
+			struct err *e)
+{
+	struct pending p = { .it = *part, .has_content = true };
+	int rc = archive_writer_flush(w, e);
+
+	if (rc < 0 || !w->open || *from >= w->open->have)
+		return rc;
+	p.chunks = w->open->chunks + *from;
+	p.have = w->open->have - *from;
+	*from = w->open->have;
+	return write_item(w, &p, e);
+}
+
+struct chunk_refs *archive_writer_take_refs(struct archive_writer *w)
+{
+	return TAKE(w->options.refs);
+}
+
+void archive_writer_new_refs(struct archive_writer *w, struct chunk_refs *refs)
+{
+	chunk_refs_free(w->options.refs);
+	w->options.refs = refs;
 }
 
 void archive_writer_stats(const struct archive_writer *w, struct archive_stats *out)

@@ -30,7 +30,7 @@ struct archive_stats {
 };
 
 /*
- * An item has been written: its chunks are stored.  `chunks` are lent.  A negative result ends the
+ * An item has been written, which is not a part of one: its chunks are stored.  `chunks` are lent.  A negative result ends the
  * run with that error.
  */
 typedef int archive_item_done(void *arg, void *cookie, const struct item *it,
@@ -39,7 +39,8 @@ typedef int archive_item_done(void *arg, void *cookie, const struct item *it,
 struct archive_writer_options {
 	archive_item_done *done; /* may be NULL */
 	void *arg;
-	struct chunk_refs *refs; /* gets every reference of the archive; may be NULL */
+	struct chunk_refs *refs; /* gets every reference of the archive, and is freed with the
+				  * writer; may be NULL */
 };
 
 int archive_writer_new(struct archive_writer **out, struct put *put, const struct key *key,
@@ -76,6 +77,18 @@ int archive_writer_flush(struct archive_writer *w, struct err *e);
  */
 int archive_writer_save(struct archive_writer *w, struct archive_facts *facts,
 			struct chunk_id *id, struct err *e);
+
+/*
+ * Write an item of a part of the file whose chunks are being given: those from *from on, which moves
+ * behind them.  Waits until they are stored.
+ */
+int archive_writer_part(struct archive_writer *w, const struct item *part, size_t *from,
+			struct err *e);
+
+/* The references given to refs so far become the caller's; from now on they go to another set.
+ * A checkpoint's are those since the one before. */
+struct chunk_refs *archive_writer_take_refs(struct archive_writer *w);
+void archive_writer_new_refs(struct archive_writer *w, struct chunk_refs *refs);
 
 void archive_writer_stats(const struct archive_writer *w, struct archive_stats *out);
 

@@ -596,7 +596,7 @@ static int walk(struct create *c, struct object *o, struct buf *path, struct err
 	int rc = 0;
 
 	if (c->options.step && !c->options.dry_run)
-		rc = c->options.step(c->options.arg, o->path, NULL, e);
+		rc = c->options.step(c->options.arg, o->path, false, e);
 	if (rc != 0) {
 		c->stopped |= rc > 0;
 		return rc < 0 ? rc : 0;

@@ -32,9 +32,9 @@ struct create_options {
 	void (*status)(void *arg, char letter, const char *path);
 	/* "PATH: why": something was left out, or changed while it was read. */
 	void (*warn)(void *arg, const char *path, const char *why);
-	/* Between chunks and items: progress, checkpoints.  A nonzero result ends the walk quietly;
-	 * -errno ends the run.  in_file: of the file under way, NULL between items. */
-	int (*step)(void *arg, const char *path, const struct item *in_file, struct err *e);
+	/* Between items, and with in_file between a file's chunks: for progress and checkpoints.  A
+	 * positive result ends the walk quietly, -errno the run. */
+	int (*step)(void *arg, const char *path, bool in_file, struct err *e);
 	void *arg;
 };
 
@@ -67,5 +67,9 @@ struct create_stream {
 };
 /* A file of what fd gives until its end.  -errno with "read: ..." where that fails. */
 int create_stream(struct create *c, int fd, const struct create_stream *as, struct err *e);
+
+/* For step(), in a file: what was read of it since the part before becomes an item of its own, so
+ * that a checkpoint has it. */
+int create_write_part(struct create *c, struct err *e);
 
 #endif

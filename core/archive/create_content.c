@@ -10,6 +10,7 @@
 #include "core/platform/sparse.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <unistd.h>
 
 enum {
@@ -67,7 +68,7 @@ static int cut(struct reading *r, bool at_end, struct err *e)
 			return rc;
 		r->start += len;
 		if (c->options.step) {
-			rc = c->options.step(c->options.arg, r->path, r->it, e);
+			rc = c->options.step(c->options.arg, r->path, true, e);
 			if (rc < 0)
 				return rc;
 			c->stopped |= rc != 0;
@@ -174,6 +175,22 @@ static int read_sparse(struct reading *r, off_t size, struct err *e)
 	return rc;
 }
 
+int create_write_part(struct create *c, struct err *e)
+{
+	CLEANUP(buf_fini) struct buf path = BUF_INIT;
+	struct item part = *c->reading;
+	char suffix[32];
+
+	snprintf(suffix, sizeof(suffix), ".borg_part_%u", ++c->parts);
+	if (buf_append(&path, part.path.p, part.path.len) < 0 ||
+	    buf_append_str(&path, suffix) < 0)
+		return err_nomem(e, "part file");
+	part.path = buf_bytes(&path);
+	part.part = c->parts;
+	part.has |= ITEM_PART;
+	return archive_writer_part(c->writer, &part, &c->part_from, e);
+}
+
 int create_read(struct create *c, int fd, const char *path, const char *name,
 		const struct node *n, const struct item *it, struct err *e)
 {
@@ -186,8 +203,18 @@ int create_read(struct create *c, int fd, const char *path, const char *name,
 		.seekable = n && S_ISREG(n->st.st_mode),
 		.start = c->slab_used,
 	};
+	int rc;
 
+	c->reading = it;
+	c->parts = 0;
+	c->part_from = 0;
 	if (r.seekable && c->options.sparse && c->options.chunker.algorithm == CHUNKER_FIXED)
-		return read_sparse(&r, n->st.st_size, e);
-	return read_all(&r, e);
+		rc = read_sparse(&r, n->st.st_size, e);
+	else
+		rc = read_all(&r, e);
+	/* Once there are parts, all of the file is in parts. */
+	if (rc == 0 && c->parts > 0)
+		rc = create_write_part(c, e);
+	c->reading = NULL;
+	return rc;
 }

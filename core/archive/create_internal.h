@@ -24,6 +24,9 @@ struct create {
 	struct files_chunks known;
 	struct item_chunk zero; /* a block of zeros that is stored; size 0: none yet */
 	struct buf zeros;
+	const struct item *reading; /* the file under way, between its chunks */
+	unsigned parts;             /* of it so far */
+	size_t part_from;           /* its chunks below are in parts */
 };
 
 struct skipped {

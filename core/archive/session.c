@@ -279,6 +279,12 @@ struct chunk_refs *session_refs(struct session *s)
 
 /* --- staging --- */
 
+static int does_not_exist(struct bytes name, struct err *e)
+{
+	return err_set_id(e, ENOENT, "Archive.DoesNotExist", "Archive %.*s does not exist",
+			  (int)name.len, (const char *)name.p);
+}
+
 int session_add_archive(struct session *s, struct bytes name, const struct chunk_id *id,
 			struct bytes time_text, struct chunk_refs *refs, struct err *e)
 {
@@ -293,10 +299,45 @@ int session_add_archive(struct session *s, struct bytes name, const struct chunk
 	return chunk_index_add(s->priv->index, id, refs, e);
 }
 
-static int does_not_exist(struct bytes name, struct err *e)
+/* The index learns what changes; without one, only the old archive object is without an owner. */
+static int replace_object(struct session *s, const struct chunk_id *old,
+			  const struct chunk_id *id, struct chunk_refs *refs, struct err *e)
 {
-	return err_set_id(e, ENOENT, "Archive.DoesNotExist", "Archive %.*s does not exist",
-			  (int)name.len, (const char *)name.p);
+	CLEANUP(chunk_refs_freep) struct chunk_refs *owned = refs;
+	uint32_t csize = 0;
+	int rc = repo_object_size(s->reader->repo, old, &csize, e);
+
+	if (rc < 0)
+		return rc;
+	if (!owned) {
+		s->priv->behind = true;
+		return repo_delete(s->reader->repo, old, e);
+	}
+	rc = chunk_refs_drop(owned, old, 0, csize, e);
+	if (rc < 0)
+		return rc;
+	s->priv->staged = s->priv->removes = true;
+	return chunk_index_replace(s->priv->index, old, id, TAKE(owned), e);
+}
+
+int session_replace_archive(struct session *s, struct bytes old_name, struct bytes name,
+			    const struct chunk_id *id, struct bytes time_text,
+			    struct chunk_refs *refs, struct err *e)
+{
+	const struct manifest_entry *entry = manifest_draft_find(s->draft, old_name);
+	struct chunk_id old;
+	int rc;
+
+	if (!entry) {
+		chunk_refs_free(refs);
+		return does_not_exist(old_name, e);
+	}
+	old = entry->id;
+	rc = replace_object(s, &old, id, refs, e);
+	if (rc < 0)
+		return rc;
+	manifest_draft_remove(s->draft, old_name);
+	return manifest_draft_set(s->draft, name, id, time_text, e);
 }
 
 int session_remove_archive(struct session *s, struct bytes name, struct err *e)

@@ -65,6 +65,11 @@ struct chunk_refs *session_refs(struct session *s);
  * read when somebody needs the counts. */
 int session_add_archive(struct session *s, struct bytes name, const struct chunk_id *id,
 			struct bytes time_text, struct chunk_refs *refs, struct err *e);
+/* The same for one that takes another's place and holds all that it held, a finished archive its
+ * checkpoint's: refs are what it refers to beyond that. */
+int session_replace_archive(struct session *s, struct bytes old_name, struct bytes name,
+			    const struct chunk_id *id, struct bytes time_text,
+			    struct chunk_refs *refs, struct err *e);
 /* The archive of this name goes; what nobody else needs goes with the commit.
  * Error: Archive.DoesNotExist -ENOENT. */
 int session_remove_archive(struct session *s, struct bytes name, struct err *e);

@@ -227,6 +227,22 @@ int command_start(char *const *words, pid_t *pid, struct err *e)
 	return rc < 0 ? cannot_start(rc, words[0], e) : 0;
 }
 
+int command_start_reading(char *const *words, pid_t *pid, int *fd, struct err *e)
+{
+	int fds[2], rc;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return err_set(e, errno, "cannot make a pipe: %s", strerror(errno));
+	rc = spawn(pid, words, fds[1]);
+	close(fds[1]);
+	if (rc < 0) {
+		close(fds[0]);
+		return cannot_start(rc, words[0], e);
+	}
+	*fd = fds[0];
+	return 0;
+}
+
 int command_output(char *const *words, size_t max, struct secret **out, struct err *e)
 {
 	CLEANUP(secret_freep) struct secret *scratch = NULL;

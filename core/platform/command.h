@@ -34,5 +34,7 @@ int command_output(char *const *words, size_t max, struct secret **out, struct e
 /* Start the words with our standard streams, no signal blocked; the caller waits for *pid.
  * Errors and sentence as command_output() has them where nothing can be started. */
 int command_start(char *const *words, pid_t *pid, struct err *e);
+/* The same with its standard output to be read from *fd. */
+int command_start_reading(char *const *words, pid_t *pid, int *fd, struct err *e);
 
 #endif

@@ -155,10 +155,15 @@ int dirs_security(const struct chunk_id *repository_id, char **out, struct err *
 	return rc < 0 ? rc : create(out, e);
 }
 
+int dirs_borg_cache_top(char **out, struct err *e)
+{
+	return place("BORG_CACHE_DIR", "XDG_CACHE_HOME", ".cache", "borg", out, e);
+}
+
 int dirs_borg_cache(const struct chunk_id *repository_id, char **out, struct err *e)
 {
 	CLEANUP(cleanup_freep) char *top = NULL;
-	int rc = place("BORG_CACHE_DIR", "XDG_CACHE_HOME", ".cache", "borg", &top, e);
+	int rc = dirs_borg_cache_top(&top, e);
 
 	return rc < 0 ? rc : with_id(top, repository_id, out, e);
 }

@@ -17,7 +17,8 @@ int dirs_base(char **out, struct err *e);
 int dirs_config(char **out, struct err *e);
 int dirs_keys(char **out, struct err *e);
 int dirs_security(const struct chunk_id *repository_id, char **out, struct err *e);
-/* Borg's own cache folder of a repository: only named in output, never touched by us. */
+/* Borg's own cache folders, of all repositories and of one: only named in output, never touched by us. */
+int dirs_borg_cache_top(char **out, struct err *e);
 int dirs_borg_cache(const struct chunk_id *repository_id, char **out, struct err *e);
 /* The folder that holds Alcove's caches of all repositories, created likewise. */
 int dirs_cache_top(char **out, struct err *e);
