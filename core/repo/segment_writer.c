@@ -46,10 +46,11 @@ struct segment_writer {
 	struct buf buffer; /* from `flushed` on */
 	struct closed closed[CLOSED_MAX];
 	size_t closed_count;
-	bool data_dirty; /* a folder was made in data/ */
+	bool data_dirty; /* a folder in data/ may not be durable */
 	bool dir_dirty;  /* a segment was made in ... */
-	uint32_t dir;    /* ... this folder */
-	int broken;      /* -errno of the first failure */
+	bool has_dir;
+	uint32_t dir; /* ... this folder */
+	int broken;   /* -errno of the first failure */
 };
 
 int segment_writer_new(struct segment_writer **out, const struct segment_writer_home *home,
@@ -130,10 +131,12 @@ static int sync_folders(struct segment_writer *w, struct err *e)
 	return 0;
 }
 
+/* One that is there already may have been made by somebody who was killed before he synced it. */
 static int make_folder(struct segment_writer *w, struct err *e)
 {
 	uint32_t dir = w->number / w->home.segments_per_dir;
 	char path[32];
+	bool made;
 	int rc;
 
 	if (w->dir_dirty && w->dir != dir) {
@@ -142,10 +145,12 @@ static int make_folder(struct segment_writer *w, struct err *e)
 			return rc;
 	}
 	snprintf(path, sizeof(path), "data/%" PRIu32, dir);
-	if (mkdirat(w->home.dirfd, path, 0777) == 0)
-		w->data_dirty = true;
-	else if (errno != EEXIST)
+	made = mkdirat(w->home.dirfd, path, 0777) == 0;
+	if (!made && errno != EEXIST)
 		return fail(w, w->number, -errno, "cannot make its folder", e);
+	if (made || !w->has_dir || w->dir != dir)
+		w->data_dirty = true;
+	w->has_dir = true;
 	w->dir = dir;
 	w->dir_dirty = true;
 	return 0;
