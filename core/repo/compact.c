@@ -4,7 +4,8 @@
  * A segment is removed only after the COMMIT behind its copies.  A DELETE is kept as long as an
  * older PUT of the object may still be in the log, and while the index on disk does not know of it:
  * a power cut may undo the removal of one segment and not of another, and no object may rise from
- * the dead by that (docs/format.md "Compaction").
+ * the dead by that (docs/format.md "Compaction").  So the oldest segment goes first, and before one
+ * whose DELETEs were not kept, the removal of all others is on disk.
  */
 
 #include "core/repo/writer_internal.h"
@@ -18,18 +19,44 @@
 
 static const char logger[] = "borg.repository";
 
+struct unused {
+	uint32_t number;
+	bool ended; /* an object whose DELETE was in it, and is nowhere any more */
+};
+
 struct compaction {
 	struct writer *w;
 	bool has_settled;
-	uint32_t settled; /* transaction of the index on disk */
-	uint32_t *unused; /* segments copied, to be removed behind the next COMMIT */
+	uint32_t settled;      /* transaction of the index on disk */
+	bool ended;            /* in the segment that is being copied: see above */
+	struct unused *unused; /* segments copied, to be removed behind the next COMMIT */
 	size_t unused_count;
+	bool dir_dirty; /* a segment was removed from ... */
+	uint32_t dir;   /* ... this folder */
 };
+
+static int sync_removals(struct compaction *c, struct err *e)
+{
+	int rc = c->dir_dirty ? writer_sync_folder(c->w, c->dir, e) : 0;
+
+	c->dir_dirty = false;
+	return rc;
+}
+
+static int remove_segment(struct compaction *c, const struct unused *u, struct err *e)
+{
+	uint32_t dir = u->number / c->w->home.folder->segments_per_dir;
+	int rc = u->ended || dir != c->dir ? sync_removals(c, e) : 0;
+
+	c->dir = dir;
+	c->dir_dirty = true;
+	return rc < 0 ? rc : writer_remove_segment(c->w, u->number, e);
+}
 
 static int remove_unused(struct compaction *c, struct err *e)
 {
-	for (; c->unused_count > 0; c->unused_count--) {
-		uint32_t number = c->unused[c->unused_count - 1];
+	for (size_t i = 0; i < c->unused_count; i++) {
+		uint32_t number = c->unused[i].number;
 		const struct segment_use *use = hints_segment(&c->w->hints, number);
 		int rc;
 
@@ -39,10 +66,11 @@ static int remove_unused(struct compaction *c, struct err *e)
 				    "hints: segment %" PRIu32,
 				    number);
 		hints_forget_segment(&c->w->hints, number);
-		rc = writer_remove_segment(c->w, number, e);
+		rc = remove_segment(c, &c->unused[i], e);
 		if (rc < 0)
 			return rc;
 	}
+	c->unused_count = 0;
 	return 0;
 }
 
@@ -104,6 +132,7 @@ static int handle_delete(struct compaction *c, const struct chunk_id *id, uint32
 
 	if (older_put || unsettled)
 		return keep_delete(c, id, e);
+	c->ended = true;
 	if (shadow->count == 0)
 		hints_shadow_forget(&c->w->hints, id);
 	return 0;
@@ -134,12 +163,13 @@ static int compact_segment(struct compaction *c, uint32_t number, struct err *e)
 	uint64_t off = SEGMENT_FIRST;
 	int rc = descriptors_get(c->w->home.descriptors, number, &s, e);
 
+	c->ended = false;
 	while (rc == 0 && (rc = segment_read(s, off, &scratch, &entry, e)) == 1) {
 		rc = handle_entry(c, &entry, (struct place){ number, (uint32_t)off }, e);
 		off += entry.size;
 	}
 	if (rc == 0)
-		c->unused[c->unused_count++] = number;
+		c->unused[c->unused_count++] = (struct unused){ number, c->ended };
 	return rc;
 }
 
@@ -171,6 +201,8 @@ static int compact_all(struct compaction *c, const struct compact_options *optio
 	}
 	if (rc == 0)
 		rc = complete(c, false, e);
+	if (rc == 0)
+		rc = sync_removals(c, e);
 	if (rc == 0)
 		writer_remove_empty_folders(c->w);
 	return rc;

@@ -92,6 +92,18 @@ int writer_remove_uncommitted(struct writer *w, struct err *e)
 	return rc;
 }
 
+int writer_sync_folder(struct writer *w, uint32_t dir, struct err *e)
+{
+	CLEANUP(cleanup_closep) int fd = -1;
+	char path[32];
+
+	snprintf(path, sizeof(path), "data/%" PRIu32, dir);
+	fd = openat(folder_fd(w), path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	return fd < 0 || fsync(fd) < 0 ? fail(w, path, -errno, e) : 0;
+}
+
 void writer_remove_empty_folders(struct writer *w)
 {
 	int fd = openat(folder_fd(w), "data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

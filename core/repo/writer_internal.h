@@ -71,6 +71,8 @@ int writer_write_index(struct writer *w, struct err *e);
 /* Remove the segments behind the last COMMIT, the highest first. */
 int writer_remove_uncommitted(struct writer *w, struct err *e);
 int writer_remove_segment(struct writer *w, uint32_t number, struct err *e);
+/* Make durable which segments are in data/DIR; one that is gone is no error. */
+int writer_sync_folder(struct writer *w, uint32_t dir, struct err *e);
 void writer_remove_empty_folders(struct writer *w);
 /* Bytes of a segment's file; -ENOENT where it is gone or empty, which is the same. */
 int writer_segment_size(struct writer *w, uint32_t number, uint64_t *size);
