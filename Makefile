@@ -32,12 +32,13 @@ TOOL_SRC := $(wildcard tools/*.c)
 TEST_SRC := $(wildcard tests/core/test_*.c tests/fs/test_*.c tests/mount/test_*.c tests/tools/test_*.c tests/conform/test_*.c)
 BENCH_SRC := $(wildcard tests/bench/*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
-SUPPORT_SRC := $(wildcard tests/support/*.c)
+SUPPORT_SRC := $(filter-out tests/support/faults.c tests/support/repo_script.c,$(wildcard tests/support/*.c))
 LIB_OBJ := $(LIB_SRC:%.c=$(OUT)/%.o)
 TOOL_OBJ := $(TOOL_SRC:%.c=$(OUT)/%.o)
 TEST_BIN := $(TEST_SRC:%.c=$(OUT)/%)
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(OUT)/%)
 BENCH_BIN := $(BENCH_SRC:%.c=$(OUT)/%)
+FAULTS_BIN := $(OUT)/tests/support/faults.so $(OUT)/tests/support/repo_script
 SUPPORT_OBJ := $(SUPPORT_SRC:%.c=$(OUT)/%.o)
 
 ASAN := VARIANT=asan SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all" \
@@ -73,13 +74,18 @@ $(OUT)/tests/bench/bench_object: LIBS += -lmsgpackc
 $(OUT)/tests/%: $(OUT)/tests/%.o $(SUPPORT_OBJ) $(OUT)/libtools.a $(OUT)/libalcove.a
 	$(CC) $(LDFLAGS_ALL) $^ $(LIBS) -lcmocka -o $@
 
+# Preloaded by programs of every variant, so built without a sanitizer, and with the system calls' own names.
+$(OUT)/tests/support/faults.so: tests/support/faults.c $(OUT)/.deps
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -D_GNU_SOURCE $(WARNINGS) $(WERROR) -O1 -g -fPIC -shared -pthread $< -o $@
+
 # A fuzz target is a plain program that replays its corpus, and with clang's engine a fuzzer.
 $(OUT)/tests/fuzz/%: $(OUT)/tests/fuzz/%.o $(OUT)/tests/fuzz/replay.o $(OUT)/libalcove.a
 	$(CC) $(LDFLAGS_ALL) $^ $(LIBS) -o $@
 $(OUT)/tests/fuzz/live_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/libalcove.a
 	$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer $^ $(LIBS) -o $@
 
-test-programs: $(OUT)/alcove $(TEST_BIN) $(FUZZ_BIN) $(BENCH_BIN)
+test-programs: $(OUT)/alcove $(TEST_BIN) $(FUZZ_BIN) $(BENCH_BIN) $(FAULTS_BIN)
 
 unit: $(TEST_BIN) $(FUZZ_BIN)
 	@scripts/run-tests $(OUT) unit fuzz

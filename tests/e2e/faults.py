@@ -1,0 +1,281 @@
+"""faults.py [OPTION...] SCENARIO - a program whose disk fails, or whose power goes, at every change that it makes.
+
+The scenario's command runs with tests/support/faults.c preloaded, once to count its changes, then once for each n: it is
+killed after the n-th, or that one fails.  What then is in the folder (kill), what a power cut would have left (all, half
+of what was not synced), is judged by stock borg's own code, and the command is run again.
+
+    --bin DIR       where alcove and tests/support/ are built     --work DIR     kept; default: made in /dev/shm
+    --every K       each K-th n only, the first drawn             --kinds A,B    of KINDS, default all, drawn for each n
+    --each          every kind at every n                         --seed N       repeats a run
+    --only N        this n alone
+"""
+import argparse
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+
+import borg.archiver  # once: what borg does is done in children
+
+KINDS = ['kill', 'all', 'half', 'EIO', 'ENOSPC', 'EIO+', 'ENOSPC+']
+KILLS = ['kill', 'all', 'half']
+
+
+class Wrong(Exception):
+    pass
+
+
+def demand(condition, what):
+    if not condition:
+        raise Wrong(what)
+
+
+def in_child(function, *args):
+    """Runs it in a process of its own, so that no state of borg's modules stays; its output, and whether it failed."""
+    read, write = os.pipe()
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.close(read)
+            os.dup2(write, 1)
+            os.dup2(write, 2)
+            code = function(*args) or 0
+        except SystemExit as e:
+            code = e.code
+        except BaseException:
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    os.close(write)
+    with os.fdopen(read, errors='replace') as f:
+        said = f.read()
+    status = os.waitpid(pid, 0)[1]
+    return os.waitstatus_to_exitcode(status), said
+
+
+class Work:
+    """start/ is copied to live/ and disk/ before each run; the program works in live/."""
+
+    def __init__(self, options):
+        self.dir = os.path.realpath(options.work)
+        self.bin = os.path.realpath(options.bin)
+        self.start, self.live, self.disk, self.log = (os.path.join(self.dir, x) for x in ('start', 'live', 'disk', 'log'))
+
+    def clean(self):
+        for path in self.live, self.disk, self.disk + '.nodes':
+            shutil.rmtree(path, ignore_errors=True)
+        if os.path.exists(self.log):
+            os.unlink(self.log)
+
+    def reset(self):
+        self.clean()
+        for path in self.live, self.disk:
+            subprocess.run(['cp', '-a', self.start, path], check=True)
+
+    def keep_as_start(self):
+        shutil.rmtree(self.start, ignore_errors=True)
+        os.rename(self.live, self.start)
+
+    def run(self, argv, stdin='', env=None, fault=None):
+        env = dict(os.environ, **(env or {}))
+        if fault:
+            n, kind, seed = fault
+            env.update(LD_PRELOAD=self.bin + '/tests/support/faults.so', FAULTS_FOLDER=self.live, FAULTS_DISK=self.disk,
+                       FAULTS_N=str(n), FAULTS_MODE='kill' if kind in KILLS else kind, FAULTS_SEED=str(seed),
+                       FAULTS_LOSE='half' if kind == 'half' else 'all', FAULTS_LOG=self.log)
+            env['ASAN_OPTIONS'] = env.get('ASAN_OPTIONS', '') + ':verify_asan_link_order=0'
+        done = subprocess.run(argv, input=stdin, text=True, capture_output=True, env=env, timeout=120)
+        demand('faults:' not in done.stderr and 'Sanitizer' not in done.stderr, done.stderr)
+        demand(done.returncode >= 0 or fault and fault[1] in KILLS and done.returncode == -signal.SIGKILL,
+               'died of signal %d: %s' % (-done.returncode, done.stderr))
+        return done
+
+    def cut_power(self):
+        shutil.rmtree(self.live)
+        os.rename(self.disk, self.live)
+
+    def changes(self):
+        with open(self.log) as f:
+            return f.read().splitlines()
+
+
+# --- the repository alone: operations on objects, played by repo_script ---
+
+def borg_looks(path):
+    """All objects of a repository that borg's checker finds in order."""
+    from borg.logger import setup_logging
+    from borg.repository import Repository
+    setup_logging(level='warning')
+    with Repository(path, exclusive=True, lock_wait=1) as r:
+        demand(r.check(), 'borg finds damage')
+    with Repository(path, exclusive=True, lock_wait=1) as r:
+        for key in r.list(limit=10000) if r.get_transaction_id() is not None else []:
+            data = r.get(key)
+            print('object', int.from_bytes(key[:4], 'little'), len(data), data[0])
+
+
+def objects_of(said):
+    found, rest = {}, []
+    for line in said.splitlines():
+        if line.startswith('object '):
+            n, length, value = map(int, line.split()[1:])
+            found[n] = (length, value)
+        elif 'tale lock' not in line and 'stale' not in line:
+            rest.append(line)
+    return found, '\n'.join(rest)
+
+
+class Repository:
+    """Puts, deletes, commits, compactions.  The objects are those of the last commit that was reported, or of the one
+    under way."""
+    ids = 20
+
+    def __init__(self, work, rng):
+        self.work, self.rng = work, rng
+        self.path = work.live + '/repo'
+        self.argv = [work.bin + '/tests/support/repo_script', self.path]
+
+    def some(self, now, count):
+        lines = []
+        for _ in range(count):
+            n = self.rng.randrange(self.ids)
+            if n in now and self.rng.random() < 0.35:
+                del now[n]
+                lines.append('delete %d' % n)
+            else:
+                now[n] = (self.rng.choice([1, 100, 2000, 5000, 140000]), self.rng.randrange(256))
+                lines.append('put %d %d %d' % (n, *now[n]))
+        return lines
+
+    def prepare(self):
+        os.makedirs(self.work.live)
+        done = self.work.run(self.argv, 'init\n')
+        demand(done.returncode == 0, done.stderr)
+        with open(self.path + '/config') as f:
+            text = f.read().replace('= 524288000', '= 20000').replace('per_dir = 1000', 'per_dir = 5')
+        with open(self.path + '/config', 'w') as f:
+            f.write(text)
+        now = {}
+        lines = ['open', 'lock', *self.some(now, 25), 'commit', *self.some(now, 10), 'commit', 'unlock', 'close']
+        done = self.work.run(self.argv, '\n'.join(lines) + '\n')
+        demand(done.returncode == 0, done.stderr)
+        self.work.keep_as_start()
+        self.before = dict(now)
+        self.lines, self.models = [], [dict(now)]  # models[i]: what is committed before line i
+        committed = dict(now)
+        plan = ['open', 'lock', 6, 'commit', 4, 'rollback', 6, 'commit', 'compact 10', 'unlock', 'lock', 3, 'commit', 'compact 50', 5,
+                'commit', 'unlock', 'close']
+        for step in plan:
+            for line in self.some(now, step) if isinstance(step, int) else [step]:
+                if line == 'commit':
+                    committed = dict(now)
+                elif line == 'rollback':
+                    now = dict(committed)
+                self.lines.append(line)
+                self.models.append(dict(committed))
+
+    def command(self, fault):
+        return self.work.run(self.argv, '\n'.join(self.lines) + '\n', fault=fault)
+
+    def look(self):
+        code, said = in_child(borg_looks, self.path)
+        found, rest = objects_of(said)
+        demand(code == 0 and not rest, 'borg: %s' % said)
+        return found
+
+    def verify(self, done, fault):
+        reported = len(done.stdout.splitlines())
+        found = self.look()
+        allowed = [self.models[reported]] + ([self.models[reported + 1]] if reported < len(self.lines) else [])
+        demand(found in allowed, 'line %d: objects are %s, not %s' % (reported, found, allowed))
+        again = {**found, 7: (3333, 77)}
+        done = self.work.run(self.argv, 'open\nlock\nput 7 3333 77\ncommit\ncompact 0\nunlock\nclose\n')
+        demand(done.returncode == 0, 'not again: ' + done.stderr)
+        found = self.look()
+        demand(found == again, 'afterwards, objects are %s, not %s' % (found, again))
+
+
+class RepositoryFirst(Repository):
+    """Ours is the first to come after the fault: borg has not tidied up."""
+
+    def verify(self, done, fault):
+        reported = len(done.stdout.splitlines())
+        allowed = [self.models[reported]] + ([self.models[reported + 1]] if reported < len(self.lines) else [])
+        allowed = [{**m, 7: (3333, 77)} for m in allowed]
+        done = self.work.run(self.argv, 'open\nlock\nput 7 3333 77\ncommit\nunlock\nlock\ncompact 0\nunlock\nclose\n')
+        demand(done.returncode == 0, 'not again: ' + done.stderr)
+        found = self.look()
+        demand(found in allowed, 'line %d: objects are %s, not %s' % (reported, found, allowed))
+
+
+SCENARIOS = {'repository': Repository, 'repository-first': RepositoryFirst}
+
+
+def once(work, scenario, n, kind, seed):
+    work.reset()
+    done = scenario.command((n, kind, seed))
+    if kind in ('all', 'half'):
+        work.cut_power()
+    scenario.verify(done, kind)
+
+
+def total_of(work, scenario):
+    work.reset()
+    done = scenario.command((0, 'kill', 0))
+    demand(done.returncode == 0, 'without a fault: ' + done.stderr)
+    changes = work.changes()
+    scenario.verify(done, None)
+    return len(changes)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument('scenario', choices=SCENARIOS)
+    parser.add_argument('--bin', required=True)
+    parser.add_argument('--work')
+    parser.add_argument('--every', type=int, default=1)
+    parser.add_argument('--kinds', default=','.join(KINDS))
+    parser.add_argument('--each', action='store_true')
+    parser.add_argument('--seed', type=int, default=random.randrange(1 << 30))
+    parser.add_argument('--only', type=int)
+    options = parser.parse_args()
+    if options.work:
+        return play(options)
+    options.work = tempfile.mkdtemp(prefix='alcove-faults.', dir='/dev/shm')
+    try:
+        return play(options)
+    finally:
+        shutil.rmtree(options.work)
+
+
+def play(options):
+    work, rng = Work(options), random.Random(options.seed)
+    scenario = SCENARIOS[options.scenario](work, rng)
+    print('seed %d' % options.seed)
+    work.clean()
+    scenario.prepare()
+    total = total_of(work, scenario)
+    kinds, wrong, runs = options.kinds.split(','), 0, 0
+    # One more than there are: the power goes after the program has ended.
+    for n in [options.only] if options.only else range(1 + rng.randrange(options.every), total + 2, options.every):
+        for kind in kinds if options.each else [rng.choice(kinds)]:
+            runs += 1
+            try:
+                once(work, scenario, n, kind, rng.randrange(1 << 30) if not options.only else options.seed)
+            except Wrong as e:
+                wrong += 1
+                changes = work.changes()
+                print('wrong: %s at %d: %s\n%s' % (kind, n, changes[n - 1] if n <= len(changes) else 'the end', e))
+    print('%s: %d changes, %d runs, %d wrong' % (options.scenario, total, runs, wrong))
+    return 1 if wrong else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
