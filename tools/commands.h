@@ -6,6 +6,7 @@
 #include "tools/command.h"
 
 extern const struct command command_break_lock;
+extern const struct command command_check;
 extern const struct command command_compact;
 extern const struct command command_config;
 extern const struct command command_create;

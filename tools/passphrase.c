@@ -142,7 +142,7 @@ static void report(const char *type, const char *msgid, const char *message,
 	if (env_var)
 		json_object_set_new(o, "env_var", json_string(env_var));
 	json_object_set_new(o, "type", json_string(type));
-	json_object_set_new(o, "msgid", json_string(msgid));
+	json_object_set_new(o, "msgid", msgid ? json_string(msgid) : json_null());
 	json_object_set_new(o, "message", json_string(message));
 	line = json_dumps(o, 0);
 	json_decref(o);
@@ -150,27 +150,32 @@ static void report(const char *type, const char *msgid, const char *message,
 		log_raw_line(line);
 }
 
-static bool confirm(void *arg, const char *msgid, const char *text, const char *false_text,
-		    const char *env_name)
+/* What was typed, or the variable says; line has room for LINE_MAX_BYTES and a NUL. */
+static const char *ask(const char *msgid, const char *text, const char *env_name, char *line)
 {
 	const char *env = env_name ? getenv(env_name) : NULL;
 	CLEANUP(cleanup_freep) char *shown = NULL;
-	char line[LINE_MAX_BYTES + 1];
-	const char *answer = env;
 	ssize_t n;
 
-	(void)arg;
 	report("question_prompt", msgid, text, NULL, false);
 	if (env) {
 		if (asprintf(&shown, "%s (from %s)", env, env_name) < 0)
 			shown = NULL;
 		report("question_env_answer", msgid, shown, env_name, true);
-	} else {
-		n = read_line(STDIN_FILENO, line, LINE_MAX_BYTES);
-		line[n > 0 ? n : 0] = 0;
-		answer = n < 0 ? "No" : line;
+		return env;
 	}
-	switch (understand(answer)) {
+	n = read_line(STDIN_FILENO, line, LINE_MAX_BYTES);
+	line[n > 0 ? n : 0] = 0;
+	return n < 0 ? "No" : line;
+}
+
+static bool confirm(void *arg, const char *msgid, const char *text, const char *false_text,
+		    const char *env_name)
+{
+	char line[LINE_MAX_BYTES + 1];
+
+	(void)arg;
+	switch (understand(ask(msgid, text, env_name, line))) {
 	case ANSWER_TRUE: return true;
 	case ANSWER_FALSE:
 		report("question_accepted_false", msgid, false_text, NULL, true);
@@ -178,6 +183,21 @@ static bool confirm(void *arg, const char *msgid, const char *text, const char *
 	case ANSWER_DEFAULT:
 	case ANSWER_INVALID: break;
 	}
+	return false;
+}
+
+bool terminal_confirm_danger(const char *text, const char *env_name)
+{
+	char line[LINE_MAX_BYTES + 1];
+	const char *answer = ask(NULL, text, env_name, line);
+
+	if (strcmp(answer, "YES") == 0)
+		return true;
+	if (understand(answer) == ANSWER_FALSE)
+		report("question_accepted_false", NULL, "Aborting.", NULL, true);
+	else if (understand(answer) != ANSWER_DEFAULT)
+		report("question_invalid_answer", NULL, "Invalid answer, aborting.", NULL,
+		       true);
 	return false;
 }
 

@@ -200,7 +200,7 @@ static bool has_workaround(const char *name)
  * A TAM that is there must be right; reading does not ask that there be one, since archives of
  * many versions have none.
  */
-static int check_tam(struct archive *a, const struct key *key, struct err *e)
+int archive_check_tam(struct archive *a, const struct key *key, struct err *e)
 {
 	if (key->traits->type != KEY_PLAINTEXT && key->id_key.len == 0) {
 		a->tam = TAM_VALID; /* the user chose to read without the key */
@@ -253,13 +253,36 @@ int archive_load(struct archive **out, struct reader *r, const struct chunk_id *
 	if (rc < 0)
 		return err_wrap(e, rc, "archive object");
 	a->packed_size = a->priv->plain->len;
-	rc = check_tam(a, r->key, e);
+	rc = archive_check_tam(a, r->key, e);
 	if (rc == 0)
 		rc = parse_map(a, e);
 	if (rc < 0)
 		return rc;
 	*out = TAKE(a);
 	return 0;
+}
+
+int archive_parse(struct archive **out, const struct chunk_id *id, struct chunk *plain,
+		  struct err *e)
+{
+	CLEANUP(archive_freep) struct archive *a = archive_new(id);
+	int rc;
+
+	if (!a)
+		return err_nomem(e, "archive object");
+	chunk_ref(plain);
+	a->priv->plain = plain;
+	a->packed_size = plain->len;
+	rc = parse_map(a, e);
+	if (rc < 0)
+		return rc;
+	*out = TAKE(a);
+	return 0;
+}
+
+struct bytes archive_plain(const struct archive *a)
+{
+	return (struct bytes){ a->priv->plain->p, a->priv->plain->len };
 }
 
 void archive_free(struct archive *a)

@@ -33,6 +33,15 @@ struct archive {
 /* Errors: -ENOENT gone, -EBADMSG damaged, ArchiveTAMInvalid / -EBADMSG, -ENOTSUP version. */
 int archive_load(struct archive **out, struct reader *r, const struct chunk_id *id,
 		 struct err *e);
+/*
+ * The same in steps, for whoever has to go on where something is wrong.  plain: the object's
+ * plaintext, to which the archive keeps a reference.  Nothing is believed before
+ * archive_check_tam(): ArchiveTAMInvalid -EBADMSG; else a->tam says what was found.
+ */
+int archive_parse(struct archive **out, const struct chunk_id *id, struct chunk *plain,
+		  struct err *e);
+int archive_check_tam(struct archive *a, const struct key *key, struct err *e);
+struct bytes archive_plain(const struct archive *a); /* what was parsed */
 void archive_free(struct archive *a);
 DEFINE_CLEANUP(struct archive *, archive_free);
 

@@ -59,13 +59,12 @@ static int put_strings(struct buf *out, const char *key, const struct bytes *lis
 	return rc;
 }
 
-static int put_items(struct buf *out, const struct archive_facts *f)
+static int put_items(struct buf *out, const struct chunk_id *items, size_t count)
 {
-	int rc = put_key(out, "items") < 0 ? -ENOMEM
-					   : mp_put_array(out, (uint32_t)f->item_count);
+	int rc = put_key(out, "items") < 0 ? -ENOMEM : mp_put_array(out, (uint32_t)count);
 
-	for (size_t i = 0; rc == 0 && i < f->item_count; i++)
-		rc = mp_put_str(out, (struct bytes){ f->items[i].b, CHUNK_ID_SIZE });
+	for (size_t i = 0; rc == 0 && i < count; i++)
+		rc = mp_put_str(out, (struct bytes){ items[i].b, CHUNK_ID_SIZE });
 	return rc;
 }
 
@@ -77,8 +76,8 @@ static int put_before_tam(struct buf *out, const struct archive_facts *f)
 	    put_text(out, "comment", f->comment) < 0 ||
 	    put_number(out, "csize", f->totals.csize) < 0 ||
 	    put_number(out, "csize_parts", f->totals.csize_parts) < 0 ||
-	    put_text(out, "hostname", f->hostname) < 0 || put_items(out, f) < 0 ||
-	    put_text(out, "name", f->name) < 0 ||
+	    put_text(out, "hostname", f->hostname) < 0 ||
+	    put_items(out, f->items, f->item_count) < 0 || put_text(out, "name", f->name) < 0 ||
 	    put_number(out, "nfiles", f->totals.nfiles) < 0 ||
 	    put_number(out, "nfiles_parts", f->totals.nfiles_parts) < 0 ||
 	    put_number(out, "size", f->totals.size) < 0)
@@ -110,6 +109,8 @@ int archive_pack(const struct archive_facts *f, const struct key *key, struct bu
 
 struct repack {
 	struct bytes name, comment;
+	const struct chunk_id *items; /* NULL: as they are */
+	size_t item_count;
 	struct buf *out;
 	bool tam_done;
 };
@@ -137,6 +138,8 @@ static int repack_pair(struct repack *r, struct bytes key, struct bytes value, s
 		rc = put_text(r->out, "name", r->name);
 	else if (bytes_is(key, "comment") && r->comment.p)
 		rc = put_text(r->out, "comment", r->comment);
+	else if (bytes_is(key, "items") && r->items)
+		rc = put_items(r->out, r->items, r->item_count);
 	else if (mp_put_str(r->out, key) < 0 || buf_append(r->out, value.p, value.len) < 0)
 		rc = -ENOMEM;
 	return rc < 0 ? err_nomem(e, "archive") : 0;
@@ -155,16 +158,14 @@ static bool has_key(struct bytes plain, const char *key)
 	return false;
 }
 
-int archive_repack(struct bytes plain, struct bytes name, struct bytes comment,
-		   const struct key *key, struct buf *out, struct err *e)
+static int repack(struct repack *r, struct bytes plain, const struct key *key, struct err *e)
 {
-	struct repack r = { .name = name, .comment = comment, .out = out };
 	struct mp m = mp_read(plain);
 	uint32_t count = mp_map(&m);
 	int rc = 0;
 
-	out->len = 0;
-	if (mp_put_map(out, count + !has_key(plain, "tam")) < 0)
+	r->out->len = 0;
+	if (mp_put_map(r->out, count + !has_key(plain, "tam")) < 0)
 		return err_nomem(e, "archive");
 	for (uint32_t i = 0; rc == 0 && i < count && mp_ok(&m); i++) {
 		struct bytes pair_key = mp_str(&m);
@@ -172,12 +173,29 @@ int archive_repack(struct bytes plain, struct bytes name, struct bytes comment,
 
 		mp_skip(&m);
 		if (mp_ok(&m))
-			rc = repack_pair(&r, pair_key,
+			rc = repack_pair(r, pair_key,
 					 (struct bytes){ start, (size_t)(m.p - start) }, e);
 	}
 	if (rc == 0 && !mp_ok(&m))
 		rc = err_set(e, EBADMSG, "archive object: not a valid record");
-	if (rc == 0 && !r.tam_done)
-		rc = put_new_tam(&r, e);
-	return rc < 0 ? rc : tam_sign(key, "archive", out, e);
+	if (rc == 0 && !r->tam_done)
+		rc = put_new_tam(r, e);
+	return rc < 0 ? rc : tam_sign(key, "archive", r->out, e);
+}
+
+int archive_repack(struct bytes plain, struct bytes name, struct bytes comment,
+		   const struct key *key, struct buf *out, struct err *e)
+{
+	struct repack r = { .name = name, .comment = comment, .out = out };
+
+	return repack(&r, plain, key, e);
+}
+
+int archive_repack_items(struct bytes plain, const struct chunk_id *items, size_t count,
+			 const struct key *key, struct buf *out, struct err *e)
+{
+	static const struct chunk_id none;
+	struct repack r = { .items = items ? items : &none, .item_count = count, .out = out };
+
+	return repack(&r, plain, key, e);
 }

@@ -35,5 +35,8 @@ int archive_pack(const struct archive_facts *facts, const struct key *key, struc
  * all else, also what we do not know, is kept.  Error: -EBADMSG plain is no archive object. */
 int archive_repack(struct bytes plain, struct bytes name, struct bytes comment,
 		   const struct key *key, struct buf *out, struct err *e);
+/* The same with another item stream. */
+int archive_repack_items(struct bytes plain, const struct chunk_id *items, size_t count,
+			 const struct key *key, struct buf *out, struct err *e);
 
 #endif

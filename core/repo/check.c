@@ -34,6 +34,7 @@ enum {
 struct check {
 	const struct writer_home *home;
 	const struct repo_check_options *options;
+	bool locked; /* else nothing is written */
 	struct segment_list segments;
 	struct writer *current; /* as index and hints on disk have it; NULL: unreadable */
 	struct writer *rebuilt; /* as the log has it */
@@ -99,7 +100,7 @@ static int determine_transaction(struct check *c, struct err *e)
 	struct err why = ERR_INIT;
 	int rc = writer_open(&c->current, c->home, &why);
 
-	if (rc == 0 && !c->options->repair)
+	if (rc == 0 && c->locked && !c->options->repair)
 		rc = writer_finish(c->current, &why);
 	if (rc == -ENOMEM)
 		return err_nomem(e, "index");
@@ -293,7 +294,7 @@ static int write_last_checked(const struct check *c, const char *value, struct e
 	int64_t before;
 	int rc = read_last_checked(c, &before, e);
 
-	if (rc < 0 || (rc == 0 && !value))
+	if (rc < 0 || !c->locked || (rc == 0 && !value))
 		return rc;
 	rc = config_path(c, &path, e);
 	return rc < 0 ? rc : config_change(path, last_checked_option, value, e);
@@ -497,9 +498,14 @@ static int check_all(struct check *c, struct err *e)
 }
 
 int check_log(const struct writer_home *home, const struct repo_check_options *options,
-	      struct err *e)
+	      bool locked, struct err *e)
 {
-	struct check c = { .home = home, .options = options, .transaction = NO_TRANSACTION };
+	struct check c = {
+		.home = home,
+		.options = options,
+		.locked = locked,
+		.transaction = NO_TRANSACTION,
+	};
 	int rc;
 
 	if (options->repair && home->config->append_only)

@@ -14,8 +14,8 @@
 
 #include "core/repo/writer.h"
 
-/* See repo_check().  The exclusive lock is held, and there is no writer. */
+/* See repo_check().  locked: the exclusive lock is held, so files may be written. */
 int check_log(const struct writer_home *home, const struct repo_check_options *options,
-	      struct err *e);
+	      bool locked, struct err *e);
 
 #endif

@@ -140,21 +140,18 @@ int local_check(struct repo *r, const struct repo_check_options *options, struct
 	struct writer_home home = { &l->home, &l->descriptors, &r->config };
 	int rc;
 
-	if (!l->exclusive || l->writer)
+	if (!l->config_only || (options->repair && !l->exclusive))
 		return not_locked(r, e);
 	rc = local_refuse_attic(l, e);
-	return rc < 0 ? rc : check_log(&home, options, e);
+	return rc < 0 ? rc : check_log(&home, options, l->exclusive != NULL, e);
 }
 
 int local_load(struct repo *r, struct err *e)
 {
 	struct local *l = local_of(r);
-	int rc;
+	int rc = l->snapshot ? 0 : local_first_snapshot(l, e);
 
-	if (!l->exclusive || l->writer)
-		return not_locked(r, e);
-	rc = l->snapshot ? 0 : local_first_snapshot(l, e);
-	if (rc == 0)
+	if (rc == 0 && l->exclusive && !l->writer)
 		rc = open_writer(l, e);
 	l->config_only = rc < 0;
 	return rc;

@@ -144,7 +144,8 @@ int repo_compact(struct repo *r, const struct compact_options *options, uint64_t
  * Check all of the log: every entry's checksum, and that index and hints say what the log says.
  * What is found goes to the log of messages in Borg's words.
  *
- * The repository was opened for its configuration alone and is locked; repo_load() makes its
+ * The repository was opened for its configuration alone, and is locked; where it is not, nothing is
+ * written, and what somebody else writes meanwhile may look like damage.  repo_load() makes its
  * objects accessible afterwards.  Memory: an entry of the index for each object.
  * 0: no problem is left; 1: there are problems; -errno: it could not be checked.
  */
@@ -156,8 +157,8 @@ struct repo_check_options {
 	void *progress_arg;
 };
 int repo_check(struct repo *r, const struct repo_check_options *options, struct err *e);
-/* A repository opened for its configuration alone, and locked, is as one that was not.  Errors: those
- * of repo_open() and repo_lock(). */
+/* A repository opened for its configuration alone is as one that was not, locked if it was.  Errors:
+ * those of repo_open() and repo_lock(). */
 int repo_load(struct repo *r, struct err *e);
 
 /*
