@@ -30,9 +30,7 @@ static int make_key(struct run *run, struct repo *repo, const struct key_traits 
 			 "encryption.");
 		return key_open_plaintext(out, e);
 	}
-	(void)run;
-	(void)repo;
-	return err_set(e, ENOTSUP, "keys cannot be made yet");
+	return keyring_create(out, repo, mode, &run->prompt, e);
 }
 
 static void say_quota(const struct repo *repo)

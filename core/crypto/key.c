@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/rand.h>
 #include <sodium.h>
 #include <stdlib.h>
 
@@ -281,5 +282,167 @@ int key_blob_decode(struct bytes text, struct buf *out, struct err *e)
 	}
 	if ((digits > 0 && digits + pads < 4) || out->len < BLOB_MIN)
 		return err_set(e, EBADMSG, "key: damaged base64 text");
+	return 0;
+}
+
+/* --- new keys --- */
+
+enum {
+	BLAKE2_RANDOM = 64, /* bytes of a BLAKE2b key; zeros follow, as in its keyed mode */
+	SALT_SIZE = 32,
+	ITERATIONS = 100000,
+	LINE = 70, /* characters of base64 */
+	INNER_MAX = 512,
+};
+
+static int put_random(struct buf *b, const char *name, size_t len, size_t zeros)
+{
+	static const uint8_t none[BLAKE2_KEY_SIZE - BLAKE2_RANDOM];
+	uint8_t head[3] = { 0xda, (uint8_t)((len + zeros) >> 8), (uint8_t)(len + zeros) };
+
+	/* The head as mp_put_str() would make it, since the bytes are made where they are to be. */
+	if (mp_put_str(b, bytes_str(name)) < 0)
+		return -ENOMEM;
+	if (len + zeros < 32)
+		head[2] = (uint8_t)(0xa0 | (len + zeros));
+	if (buf_append(b, len + zeros < 32 ? head + 2 : head, len + zeros < 32 ? 1 : 3) < 0 ||
+	    buf_reserve(b, b->len + len + zeros) < 0)
+		return -ENOMEM;
+	if (RAND_priv_bytes(b->p + b->len, (int)len) != 1)
+		return -EIO;
+	b->len += len;
+	return buf_append(b, none, zeros);
+}
+
+static int put_seed(struct buf *b)
+{
+	uint8_t seed[4];
+
+	if (RAND_priv_bytes(seed, sizeof(seed)) != 1)
+		return -EIO;
+	return mp_put_str(b, bytes_str("chunk_seed")) < 0
+		       ? -ENOMEM
+		       : mp_put_int(b, (int32_t)get_be32(seed));
+}
+
+/* The inner map, in the order of its keys. */
+static int put_inner(struct buf *b, const struct key_traits *t,
+		     const struct chunk_id *repository_id)
+{
+	size_t hmac = t->blake2 ? BLAKE2_RANDOM : HMAC_KEY_SIZE;
+	size_t zeros = t->blake2 ? BLAKE2_KEY_SIZE - BLAKE2_RANDOM : 0;
+	int rc = mp_put_map(b, 7);
+
+	if (rc == 0)
+		rc = put_seed(b);
+	if (rc == 0)
+		rc = put_random(b, "enc_hmac_key", hmac, zeros);
+	if (rc == 0)
+		rc = put_random(b, "enc_key", ENC_KEY_SIZE, 0);
+	if (rc == 0)
+		rc = put_random(b, "id_key", hmac, zeros);
+	if (rc == 0 && (mp_put_str(b, bytes_str("repository_id")) < 0 ||
+			mp_put_str(b, (struct bytes){ repository_id->b, CHUNK_ID_SIZE }) < 0 ||
+			mp_put_str(b, bytes_str("tam_required")) < 0 ||
+			mp_put_bool(b, true) < 0 || mp_put_str(b, bytes_str("version")) < 0))
+		rc = -ENOMEM;
+	return rc < 0 ? rc : mp_put_uint(b, 1);
+}
+
+int key_make(struct key **out, uint8_t type, const struct chunk_id *repository_id,
+	     struct err *e)
+{
+	CLEANUP(key_closep) struct key *k = NULL;
+	CLEANUP(secret_freep) struct secret *room = secret_new(INNER_MAX);
+	struct buf inner;
+	int rc;
+
+	if (!key_traits(type) || key_traits(type)->store == KEY_IN_NONE)
+		return err_set(e, EINVAL, "key type %u has no key data", type);
+	k = key_new(type, e);
+	if (!k || !room)
+		return err_nomem(e, "key");
+	/* A buffer that lies in guarded memory and is large enough never to grow out of it. */
+	inner = (struct buf){ room->p, 0, room->len };
+	rc = put_inner(&inner, k->traits, repository_id);
+	if (rc < 0)
+		return err_set(e, -rc, "key: no random numbers");
+	k->material = secret_copy(buf_bytes(&inner));
+	if (!k->material)
+		return err_nomem(e, "key");
+	rc = parse_inner(k, true, e);
+	if (rc < 0)
+		return rc;
+	*out = TAKE(k);
+	return 0;
+}
+
+static int encrypt_inner(const struct key *k, const struct secret *kek, struct buf *data,
+			 uint8_t hash[HASH_SIZE], struct err *e)
+{
+	static const uint8_t zero_counter[16];
+	const struct secret *inner = k->material;
+	EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
+	unsigned hash_len = HASH_SIZE;
+	int n = 0, ok;
+
+	ok = buf_resize(data, inner->len) == 0 && cipher &&
+	     EVP_EncryptInit_ex2(cipher, EVP_aes_256_ctr(), kek->p, zero_counter, NULL) &&
+	     EVP_EncryptUpdate(cipher, data->p, &n, inner->p, (int)inner->len) &&
+	     HMAC(EVP_sha256(), kek->p, (int)kek->len, inner->p, inner->len, hash, &hash_len);
+	EVP_CIPHER_CTX_free(cipher);
+	return ok ? 0 : err_nomem(e, "key");
+}
+
+static int put_outer(struct buf *b, struct bytes salt, struct bytes hash, struct bytes data)
+{
+	if (mp_put_map(b, 6) < 0 || mp_put_str(b, bytes_str("algorithm")) < 0 ||
+	    mp_put_str(b, bytes_str("sha256")) < 0 || mp_put_str(b, bytes_str("data")) < 0 ||
+	    mp_put_str(b, data) < 0 || mp_put_str(b, bytes_str("hash")) < 0 ||
+	    mp_put_str(b, hash) < 0 || mp_put_str(b, bytes_str("iterations")) < 0 ||
+	    mp_put_uint(b, ITERATIONS) < 0 || mp_put_str(b, bytes_str("salt")) < 0 ||
+	    mp_put_str(b, salt) < 0 || mp_put_str(b, bytes_str("version")) < 0)
+		return -ENOMEM;
+	return mp_put_uint(b, 1);
+}
+
+static int put_base64(struct buf *text, struct bytes blob)
+{
+	size_t len = 4 * ((blob.len + 2) / 3);
+	CLEANUP(cleanup_freep) uint8_t *encoded = malloc(len + 1);
+	int rc = encoded ? 0 : -ENOMEM;
+
+	if (encoded)
+		EVP_EncodeBlock(encoded, blob.p, (int)blob.len);
+	for (size_t at = 0; rc == 0 && at < len; at += LINE) {
+		if (at)
+			rc = buf_append_byte(text, '\n');
+		if (rc == 0)
+			rc = buf_append(text, encoded + at, len - at < LINE ? len - at : LINE);
+	}
+	return rc;
+}
+
+int key_wrap(const struct key *k, struct bytes passphrase, struct buf *text, struct err *e)
+{
+	CLEANUP(secret_freep) struct secret *kek = secret_new(KEK_SIZE);
+	CLEANUP(buf_fini) struct buf data = BUF_INIT;
+	CLEANUP(buf_fini) struct buf blob = BUF_INIT;
+	uint8_t salt[SALT_SIZE], hash[HASH_SIZE];
+	int rc;
+
+	if (!kek)
+		return err_nomem(e, "key");
+	if (RAND_bytes(salt, sizeof(salt)) != 1)
+		return err_set(e, EIO, "key: no random numbers");
+	rc = kdf_derive(kek, passphrase, (struct bytes){ salt, sizeof(salt) }, ITERATIONS, e);
+	if (rc == 0)
+		rc = encrypt_inner(k, kek, &data, hash, e);
+	if (rc < 0)
+		return rc;
+	if (put_outer(&blob, (struct bytes){ salt, sizeof(salt) },
+		      (struct bytes){ hash, sizeof(hash) }, buf_bytes(&data)) < 0 ||
+	    put_base64(text, buf_bytes(&blob)) < 0)
+		return err_nomem(e, "key");
 	return 0;
 }

@@ -69,6 +69,12 @@ int key_open_blob(struct key **out, uint8_t type, struct bytes blob, struct byte
 /* authenticated* without key or passphrase (BORG_WORKAROUNDS=authenticated_no_key): reads
  * without id or TAM checks; id_key is empty. */
 int key_open_unchecked(struct key **out, uint8_t type, struct err *e);
+/* A new key of a type with a secret, for a new repository: random from the system. */
+int key_make(struct key **out, uint8_t type, const struct chunk_id *repository_id,
+	     struct err *e);
+/* Append the text that Borg keeps: the key data, encrypted under the passphrase and a new salt, in
+ * base64 lines of 70 characters without a newline at the end. */
+int key_wrap(const struct key *k, struct bytes passphrase, struct buf *text, struct err *e);
 void key_close(struct key *k); /* wipes; does nothing for NULL */
 DEFINE_CLEANUP(struct key *, key_close);
 

@@ -46,11 +46,11 @@ static uint64_t fewest_empty(uint64_t buckets)
 	return 2 + buckets * 7 / 100;
 }
 
-/* With room to grow by a third before another program has to build it anew. */
+/* Two thirds full at the most: room to grow before another program has to build it anew. */
 static uint32_t buckets_for(uint64_t entries)
 {
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
-		if (sizes[i] >= entries + entries * 3 / 4)
+		if (sizes[i] >= entries + entries / 2)
 			return sizes[i];
 	return 0;
 }

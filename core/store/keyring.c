@@ -305,10 +305,21 @@ static int try_passphrase(struct key **out, const struct lock *l, struct bytes p
 	return rc == -EBADMSG && (!e || !e->msgid) ? invalid(l->repo, l->place, e) : rc;
 }
 
-static int try_defined(struct key **out, const struct lock *l, struct bytes passphrase,
-		       struct err *e)
+/* What is done with a passphrase that the environment gives. */
+struct use {
+	int (*fn)(void *arg, struct bytes passphrase, struct err *e);
+	void *arg;
+};
+
+struct attempt { /* to unlock */
+	struct key **out;
+	const struct lock *lock;
+};
+
+static int try_defined(void *arg, struct bytes passphrase, struct err *e)
 {
-	int rc = try_passphrase(out, l, passphrase, e);
+	const struct attempt *a = arg;
+	int rc = try_passphrase(a->out, a->lock, passphrase, e);
 
 	if (rc != -EKEYREJECTED)
 		return rc;
@@ -338,8 +349,7 @@ static int passcommand_failed(const struct err *why, struct err *e)
 			  "passcommand supplied in BORG_PASSCOMMAND failed: %s", why->msg);
 }
 
-static int try_passcommand(struct key **out, const struct lock *l, const char *command,
-			   struct err *e)
+static int use_passcommand(const struct use *u, const char *command, struct err *e)
 {
 	CLEANUP(command_words_freep) char **words = NULL;
 	CLEANUP(secret_freep) struct secret *answer = NULL;
@@ -348,10 +358,10 @@ static int try_passcommand(struct key **out, const struct lock *l, const char *c
 	if (command_split(command, &words, &why) < 0 ||
 	    command_output(words, PASSPHRASE_MAX, &answer, &why) < 0)
 		return passcommand_failed(&why, e);
-	return try_defined(out, l, as_text(answer), e);
+	return u->fn(u->arg, as_text(answer), e);
 }
 
-static int try_descriptor(struct key **out, const struct lock *l, int number, struct err *e)
+static int use_descriptor(const struct use *u, int number, struct err *e)
 {
 	CLEANUP(secret_freep) struct secret *scratch = secret_new(PASSPHRASE_MAX);
 	CLEANUP(cleanup_closep) int fd = number;
@@ -374,7 +384,7 @@ static int try_descriptor(struct key **out, const struct lock *l, int number, st
 	if (len == scratch->len)
 		return err_set(e, EFBIG, "BORG_PASSPHRASE_FD: passphrase too long");
 	scratch->len = len;
-	return try_defined(out, l, as_text(scratch), e);
+	return u->fn(u->arg, as_text(scratch), e);
 }
 
 /* A number as Python's int() reads it; false where the variable does not hold one. */
@@ -430,19 +440,33 @@ static int ask(struct key **out, const struct lock *l, const struct prompt *prom
 			  "exceeded the maximum password retries");
 }
 
-static int open_lock(struct key **out, const struct lock *l, const struct prompt *prompt,
-		     struct err *e)
+enum { NOT_DEFINED = 1 };
+
+/* The passphrase that the environment defines, in Borg's order; NOT_DEFINED where it does not. */
+static int use_defined(const struct use *u, struct err *e)
 {
 	const char *passphrase = getenv("BORG_PASSPHRASE");
 	const char *command = getenv("BORG_PASSCOMMAND");
-	int fd, rc;
+	int fd;
 
 	if (passphrase)
-		return try_defined(out, l, bytes_str(passphrase), e);
+		return u->fn(u->arg, bytes_str(passphrase), e);
 	if (command)
-		return try_passcommand(out, l, command, e);
+		return use_passcommand(u, command, e);
 	if (env_number("BORG_PASSPHRASE_FD", &fd))
-		return try_descriptor(out, l, fd, e);
+		return use_descriptor(u, fd, e);
+	return NOT_DEFINED;
+}
+
+static int open_lock(struct key **out, const struct lock *l, const struct prompt *prompt,
+		     struct err *e)
+{
+	struct attempt attempt = { out, l };
+	struct use use = { try_defined, &attempt };
+	int rc = use_defined(&use, e);
+
+	if (rc != NOT_DEFINED)
+		return rc;
 	rc = try_passphrase(out, l, bytes_str(""), e);
 	return rc == -EKEYREJECTED ? ask(out, l, prompt, e) : rc;
 }
@@ -501,4 +525,170 @@ int keyring_unlock(struct key **out, struct repo *repo, struct bytes manifest,
 	if (rc < 0)
 		return rc;
 	return open_lock(out, &l, prompt, e);
+}
+
+/* --- new keys --- */
+
+enum { NEW_PROMPTS = 10, KEY_NAME_MAX = 100 };
+
+/* "host__path" with every character that is none of a word made "_", as Borg names key files. */
+static char *key_file_name(const struct repo *repo)
+{
+	const char *text = repo_canonical(repo);
+	size_t len = strlen(text), start = 0, n = 0;
+	char *name = malloc(len + 1);
+
+	if (!name)
+		return NULL;
+	for (size_t i = 0; i < len; i++)
+		name[n++] = isalnum((unsigned char)text[i]) || text[i] == '_' ||
+					    (unsigned char)text[i] >= 0x80
+				    ? text[i]
+				    : '_';
+	while (start < n && name[start] == '_')
+		start++;
+	while (n > start && name[n - 1] == '_')
+		n--;
+	memmove(name, name + start, n - start);
+	n -= start;
+	name[n < KEY_NAME_MAX ? n : KEY_NAME_MAX] = '\0';
+	return name;
+}
+
+/* Where a new key file goes: $BORG_KEY_FILE, else a name in the keys folder that is free. */
+static int new_key_path(const struct repo *repo, char **out, struct err *e)
+{
+	const char *named = getenv("BORG_KEY_FILE");
+	CLEANUP(cleanup_freep) char *dir = NULL;
+	CLEANUP(cleanup_freep) char *name = NULL;
+	CLEANUP(cleanup_freep) char *path = NULL;
+	int rc;
+
+	if (named && *named) {
+		*out = absolute(named);
+		return *out ? 0 : err_nomem(e, named);
+	}
+	rc = dirs_keys(&dir, e);
+	if (rc < 0)
+		return rc;
+	name = key_file_name(repo);
+	path = name ? path_join(dir, name) : NULL;
+	for (unsigned i = 2; path && access(path, F_OK) == 0; i++) {
+		free(path);
+		if (asprintf(&path, "%s/%s.%u", dir, name, i) < 0)
+			path = NULL;
+	}
+	*out = TAKE(path);
+	return *out ? 0 : err_nomem(e, "key file");
+}
+
+static int write_key_file(const struct repo *repo, const char *path, const struct buf *text,
+			  struct err *e)
+{
+	CLEANUP(buf_fini) struct buf file = BUF_INIT;
+	char hex[CHUNK_ID_HEX];
+
+	if (buf_append_str(&file, file_magic) < 0 ||
+	    buf_append_str(&file, id_hex(&repo_config(repo)->id, hex)) < 0 ||
+	    buf_append_byte(&file, '\n') < 0 || buf_append(&file, text->p, text->len) < 0 ||
+	    buf_append_byte(&file, '\n') < 0)
+		return err_nomem(e, path);
+	return file_replace(path, buf_bytes(&file), 0600, e);
+}
+
+int keyring_save(struct repo *repo, const struct key *key, struct bytes passphrase,
+		 const char *path, struct err *e)
+{
+	CLEANUP(buf_fini) struct buf text = BUF_INIT;
+	int rc = key_wrap(key, passphrase, &text, e);
+
+	if (rc < 0)
+		return rc;
+	if (path)
+		return write_key_file(repo, path, &text, e);
+	if (buf_append_byte(&text, 0) < 0)
+		return err_nomem(e, "key");
+	return repo_save_key(repo, (const char *)text.p, e);
+}
+
+struct making {
+	struct repo *repo;
+	struct key *key;
+	char *path; /* NULL: into the repository */
+};
+
+static int save_under(void *arg, struct bytes passphrase, struct err *e)
+{
+	struct making *m = arg;
+
+	m->key->passphrase_empty = passphrase.len == 0;
+	return keyring_save(m->repo, m->key, passphrase, m->path, e);
+}
+
+/* A new passphrase by hand, twice the same. */
+static int ask_new(const struct prompt *prompt, struct secret **out, struct err *e)
+{
+	for (int i = 0; i < NEW_PROMPTS; i++) {
+		CLEANUP(secret_freep) struct secret *first = NULL;
+		CLEANUP(secret_freep) struct secret *second = NULL;
+		int rc = prompt->passphrase(prompt->arg, "Enter new passphrase: ", &first, e);
+
+		if (rc == 0)
+			rc = prompt->passphrase(prompt->arg,
+						"Enter same passphrase again: ", &second, e);
+		if (rc == -ENOTTY)
+			return nobody_there(e);
+		if (rc < 0)
+			return rc;
+		if (bytes_equal(secret_bytes(first), secret_bytes(second))) {
+			*out = TAKE(first);
+			log_info(key_logger, "Remember your passphrase. Your data will be "
+					     "inaccessible without it.");
+			return 0;
+		}
+		log_error(key_logger, "Passphrases do not match");
+	}
+	return err_set_id(e, EKEYREJECTED, "PasswordRetriesExceeded",
+			  "exceeded the maximum password retries");
+}
+
+/* $BORG_NEW_PASSPHRASE, else what defines the present one, else a question. */
+static int with_new_passphrase(const struct use *u, const struct prompt *prompt, struct err *e)
+{
+	CLEANUP(secret_freep) struct secret *typed = NULL;
+	const char *defined = getenv("BORG_NEW_PASSPHRASE");
+	int rc;
+
+	if (defined)
+		return u->fn(u->arg, bytes_str(defined), e);
+	rc = use_defined(u, e);
+	if (rc != NOT_DEFINED)
+		return rc;
+	if (!prompt || !prompt->passphrase)
+		return nobody_there(e);
+	rc = ask_new(prompt, &typed, e);
+	return rc < 0 ? rc : u->fn(u->arg, secret_bytes(typed), e);
+}
+
+int keyring_create(struct key **out, struct repo *repo, const struct key_traits *type,
+		   const struct prompt *prompt, struct err *e)
+{
+	struct making m = { .repo = repo };
+	struct use use = { save_under, &m };
+	int rc = key_make(&m.key, (uint8_t)type->type, &repo_config(repo)->id, e);
+
+	if (rc == 0 && type->store == KEY_IN_FILE)
+		rc = new_key_path(repo, &m.path, e);
+	if (rc == 0)
+		rc = with_new_passphrase(&use, prompt, e);
+	if (rc == 0) {
+		log_info(key_logger, "Key in \"%s\" created.",
+			 m.path ? m.path : repo_canonical(repo));
+		log_info(key_logger,
+			 "Keep this key safe. Your data will be inaccessible without it.");
+		*out = TAKE(m.key);
+	}
+	key_close(m.key);
+	free(m.path);
+	return rc;
 }

@@ -21,4 +21,14 @@ int keyring_unlock(struct key **out, struct repo *repo, struct bytes manifest,
 /* Path of the key file of this repository, on the heap (keyfile modes, for `info`). */
 int keyring_find_file(struct repo *repo, char **out, struct err *e);
 
+/*
+ * A new key for a new repository, kept where its type keeps it, under a passphrase from
+ * BORG_NEW_PASSPHRASE, the variables that keyring_unlock() uses, or a person.
+ */
+int keyring_create(struct key **out, struct repo *repo, const struct key_traits *type,
+		   const struct prompt *prompt, struct err *e);
+/* Keep the key under this passphrase: in the file `path`, or in the repository where that is NULL. */
+int keyring_save(struct repo *repo, const struct key *key, struct bytes passphrase,
+		 const char *path, struct err *e);
+
 #endif
