@@ -611,7 +611,7 @@ static int walk(struct create *c, struct object *o, struct buf *path, struct err
 	rc = walk_included(c, o, path, m.included, e);
 	if (rc == CREATE_FILE_FAILED) {
 		if (m.included)
-			tell(c, 'E', (const char *)path->p);
+			tell(c, c->stopped ? 0 : 'E', (const char *)path->p);
 		rc = 0;
 	}
 	return rc;

@@ -104,9 +104,20 @@ static int give_up(struct reading *r, int code, struct err *e)
 	return rc < 0 ? rc : create_file_failed(r->c, r->path, "read", code, r->name);
 }
 
+/* The user has had enough: what was read is in a checkpoint's part. */
+static int stop(struct reading *r, struct err *e)
+{
+	int rc = archive_writer_drop_chunks(r->c->writer, e);
+
+	r->c->slab_used = r->start;
+	return rc < 0 ? rc : CREATE_FILE_FAILED;
+}
+
 /* The bytes from `off` to `end`, or to the end of the file where that comes first. */
 static int read_range(struct reading *r, off_t off, off_t end, struct err *e)
 {
+	struct create *c = r->c;
+
 	for (;;) {
 		size_t asked = end - off > READ_SIZE ? READ_SIZE : (size_t)(end - off);
 		ssize_t n = 0;
@@ -121,6 +132,8 @@ static int read_range(struct reading *r, off_t off, off_t end, struct err *e)
 		rc = cut(r, n == 0, e);
 		if (rc < 0 || n == 0)
 			return rc;
+		if (c->stopped)
+			return stop(r, e);
 	}
 }
 

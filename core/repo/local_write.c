@@ -60,6 +60,9 @@ int local_unlock(struct repo *r, struct err *e)
 
 	if (!l->exclusive)
 		return 0;
+	/* What is not committed takes space, and would be read by nobody. */
+	if (w)
+		(void)writer_rollback(w, true, NULL);
 	rc = w ? writer_finish(w, e) : 0;
 	rwlock_write(&l->writer_lock);
 	l->writer = NULL;

@@ -1,0 +1,22 @@
+"""content_ids.py [--items] REPOSITORY ARCHIVE - the ids of an archive's file content, sorted, one a line; or its item
+stream, as it is. Read with stock borg's own modules."""
+import sys
+
+from borg.archive import Archive
+from borg.constants import *  # noqa: F401,F403
+from borg.helpers import Manifest
+from borg.logger import setup_logging
+from borg.repository import Repository
+
+setup_logging(level='error')
+items = sys.argv[1] == '--items'
+path, name = sys.argv[-2:]
+with Repository(path, lock=False) as repository:
+    manifest, key = Manifest.load(repository, Manifest.NO_OPERATION_CHECK)
+    archive = Archive(repository, key, manifest, name)
+    if items:
+        for chunk_id in archive.metadata.items:
+            sys.stdout.buffer.write(key.decrypt(chunk_id, repository.get(chunk_id)))
+    else:
+        for line in sorted({chunk.id.hex() for item in archive.iter_items() for chunk in item.get('chunks', ())}):
+            print(line)
