@@ -107,6 +107,24 @@ int report_load_archive(struct archive **out, struct reader *r, const struct man
 	return archive_load(out, r, &entry->id, e);
 }
 
+int report_archive_line(const struct manifest_entry *entry, struct buf *out)
+{
+	CLEANUP(buf_fini) struct buf scratch = BUF_INIT;
+	struct bytes name = text_clean(entry->name, &scratch);
+	char id[CHUNK_ID_HEX];
+
+	if (buf_append(out, name.p, name.len) < 0)
+		return -ENOMEM;
+	for (size_t n = name.len; n < 36; n++)
+		if (buf_append_byte(out, ' ') < 0)
+			return -ENOMEM;
+	if (buf_append_byte(out, ' ') < 0 ||
+	    time_text(report_archive_time(entry->time_ns), out) < 0 ||
+	    buf_append_str(out, " [") < 0 || buf_append_str(out, id_hex(&entry->id, id)) < 0)
+		return -ENOMEM;
+	return buf_append_byte(out, ']');
+}
+
 void report_file_status(char letter, struct bytes path)
 {
 	struct json_out j = { .indent = -1 };

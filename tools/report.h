@@ -19,6 +19,9 @@ void report_json_command_line(struct json_out *j, const struct archive *a);
 /* The words, quoted for a shell. */
 int report_command_line(const struct archive *a, struct buf *out);
 
+/* Append "NAME  TIME [ID]" as lists of archives show it; 0 or -ENOMEM. */
+int report_archive_line(const struct manifest_entry *entry, struct buf *out);
+
 /* A line of --list with --log-json, on standard error. */
 void report_file_status(char letter, struct bytes path);
 

@@ -340,6 +340,17 @@ int session_replace_archive(struct session *s, struct bytes old_name, struct byt
 	return manifest_draft_set(s->draft, name, id, time_text, e);
 }
 
+/* Then its chunks have an owner still. */
+static bool has_other_name(const struct session *s, const struct manifest_entry *entry)
+{
+	const struct manifest_entry *other;
+
+	for (size_t i = 0; (other = manifest_draft_at(s->draft, i)); i++)
+		if (other != entry && id_equal(&other->id, &entry->id))
+			return true;
+	return false;
+}
+
 int session_remove_archive(struct session *s, struct bytes name, struct err *e)
 {
 	const struct manifest_entry *entry = manifest_draft_find(s->draft, name);
@@ -348,6 +359,8 @@ int session_remove_archive(struct session *s, struct bytes name, struct err *e)
 
 	if (!entry)
 		return does_not_exist(name, e);
+	if (has_other_name(s, entry))
+		return session_forget_archive(s, name, e);
 	rc = session_chunks(s, &index, e);
 	if (rc == 0)
 		rc = chunk_index_remove(index, &entry->id, e);
@@ -355,6 +368,14 @@ int session_remove_archive(struct session *s, struct bytes name, struct err *e)
 		return rc;
 	s->priv->staged = s->priv->removes = true;
 	manifest_draft_remove(s->draft, name);
+	return 0;
+}
+
+int session_forget_archive(struct session *s, struct bytes name, struct err *e)
+{
+	if (!manifest_draft_remove(s->draft, name))
+		return does_not_exist(name, e);
+	s->priv->behind = true;
 	return 0;
 }
 
@@ -441,9 +462,21 @@ static int delete_orphan(void *arg, const struct chunk_id *id, const struct chun
 
 static int apply_index(struct session *s, struct err *e)
 {
+	struct err why = ERR_INIT;
+	int rc;
+
 	if (!s->priv->staged)
 		return 0;
-	return chunk_index_apply(s->priv->index, s->priv->removes ? delete_orphan : NULL, s, e);
+	if (s->priv->removes)
+		return chunk_index_apply(s->priv->index, delete_orphan, s, e);
+	rc = chunk_index_apply(s->priv->index, NULL, s, &why);
+	if (rc < 0) { /* nothing but additions: it will read them when somebody needs it */
+		log_warning(logger, "chunk index: %s", why.msg);
+		chunk_index_abort(s->priv->index);
+		s->priv->staged = false;
+		s->priv->behind = true;
+	}
+	return 0;
 }
 
 static int put_manifest(struct session *s, struct chunk_id *hash, struct err *e)

@@ -73,6 +73,9 @@ int session_replace_archive(struct session *s, struct bytes old_name, struct byt
 /* The archive of this name goes; what nobody else needs goes with the commit.
  * Error: Archive.DoesNotExist -ENOENT. */
 int session_remove_archive(struct session *s, struct bytes name, struct err *e);
+/* The same without a look at what it holds, which cannot be read: what only it needs stays, as
+ * objects without an owner, until `check --repair`. */
+int session_forget_archive(struct session *s, struct bytes name, struct err *e);
 /* Another name for an archive.  Errors: Archive.DoesNotExist, Archive.AlreadyExists. */
 int session_rename_archive(struct session *s, struct bytes name, struct bytes new_name,
 			   struct err *e);
