@@ -83,18 +83,53 @@ static int check_place(const char *path, struct err *e)
 	return check_above(above, e);
 }
 
+/* The folder above the last name; "" is the root. */
+static void cut(char *path)
+{
+	char *slash = strrchr(path, '/');
+
+	if (slash)
+		*slash = '\0';
+}
+
+/* Its name is durable, and those of the folders above that were made for it. */
+static int sync_above(const char *path, const char *known, struct err *e)
+{
+	CLEANUP(cleanup_freep) char *above = strdup(path);
+
+	if (!above)
+		return err_nomem(e, "repository");
+	do {
+		int rc;
+
+		cut(above);
+		rc = sync_dir(*above ? above : "/");
+		if (rc < 0)
+			return err_set(e, -rc, "%s: cannot sync the folder: %s", above,
+				       strerror(-rc));
+	} while (strlen(above) > strlen(known));
+	return 0;
+}
+
 static int make_folder(const char *path, bool parents, struct err *e)
 {
+	CLEANUP(cleanup_freep) char *known = strdup(path);
 	struct stat st;
 	int rc;
 
+	if (!known)
+		return err_nomem(e, "repository");
+	while (*known && stat(known, &st) < 0)
+		cut(known);
+	if (strcmp(known, path) == 0)
+		return 0;
 	if (parents) {
 		rc = make_dirs(path, 0777, e);
 		if (rc < 0)
 			return rc;
 	}
 	if (stat(path, &st) == 0 || mkdir(path, 0777) == 0)
-		return 0;
+		return sync_above(path, known, e);
 	if (errno == ENOENT)
 		return err_set_id(e, ENOENT, "Repository.ParentPathDoesNotExist",
 				  "The parent path of the repo directory [%s] does not exist.",
