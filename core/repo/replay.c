@@ -259,6 +259,26 @@ static int load_files(struct writer *w, uint32_t number, struct err *e)
 	return rc;
 }
 
+/*
+ * All segments of the log behind `last`.  Who was killed before he synced a COMMIT has left it in
+ * the system's memory alone: what is committed next stands on it, and must not outlive it.
+ */
+static int replay_behind(struct writer *w, const struct segment_list *l, int64_t last,
+			 struct err *e)
+{
+	size_t first = 0, end;
+	int rc = 0;
+
+	while (first < l->count && l->numbers[first] <= last)
+		first++;
+	for (end = first; rc == 0 && end < l->count && l->numbers[end] <= w->transaction;
+	     end++) {
+		w->stale = true;
+		rc = writer_replay(w, l->numbers[end], false, e);
+	}
+	return rc == 0 ? writer_sync_segments(w, l->numbers + first, end - first, e) : rc;
+}
+
 static int load_from(struct writer *w, const struct segment_list *l, bool has_index,
 		     uint32_t newest_index, struct err *e)
 {
@@ -273,15 +293,7 @@ static int load_from(struct writer *w, const struct segment_list *l, bool has_in
 		w->transaction = transaction;
 		w->stale = true;
 	}
-	usable = rc == 1;
-	rc = 0;
-	for (size_t i = 0; rc == 0 && i < l->count && l->numbers[i] <= transaction; i++) {
-		if (usable && l->numbers[i] <= newest_index)
-			continue;
-		w->stale = true;
-		rc = writer_replay(w, l->numbers[i], false, e);
-	}
-	return rc;
+	return replay_behind(w, l, rc == 1 ? (int64_t)newest_index : -1, e);
 }
 
 int writer_load(struct writer *w, struct err *e)

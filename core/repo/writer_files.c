@@ -92,16 +92,42 @@ int writer_remove_uncommitted(struct writer *w, struct err *e)
 	return rc;
 }
 
-int writer_sync_folder(struct writer *w, uint32_t dir, struct err *e)
+static int sync_path(const struct writer *w, const char *path, struct err *e)
 {
-	CLEANUP(cleanup_closep) int fd = -1;
-	char path[32];
+	CLEANUP(cleanup_closep)
+	int fd = openat(folder_fd(w), path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	snprintf(path, sizeof(path), "data/%" PRIu32, dir);
-	fd = openat(folder_fd(w), path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
 		return 0;
 	return fd < 0 || fsync(fd) < 0 ? fail(w, path, -errno, e) : 0;
+}
+
+int writer_sync_folder(struct writer *w, uint32_t dir, struct err *e)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "data/%" PRIu32, dir);
+	return sync_path(w, path, e);
+}
+
+int writer_sync_segments(struct writer *w, const uint32_t *numbers, size_t count, struct err *e)
+{
+	uint32_t per_dir = w->home.folder->segments_per_dir;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < count; i++) {
+		CLEANUP(segment_closep) struct segment *s = NULL;
+		uint64_t size;
+
+		if (writer_segment_size(w, numbers[i], &size) == 0)
+			rc = descriptors_get(w->home.descriptors, numbers[i], &s, e);
+		if (rc == 0 && s && fdatasync(segment_fd(s)) < 0)
+			rc = fail(w, "data", -errno, e);
+		if (rc == 0 &&
+		    (i + 1 == count || numbers[i] / per_dir != numbers[i + 1] / per_dir))
+			rc = writer_sync_folder(w, numbers[i] / per_dir, e);
+	}
+	return rc == 0 && count > 0 ? sync_path(w, "data", e) : rc;
 }
 
 void writer_remove_empty_folders(struct writer *w)

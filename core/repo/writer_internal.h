@@ -73,6 +73,9 @@ int writer_remove_uncommitted(struct writer *w, struct err *e);
 int writer_remove_segment(struct writer *w, uint32_t number, struct err *e);
 /* Make durable which segments are in data/DIR; one that is gone is no error. */
 int writer_sync_folder(struct writer *w, uint32_t dir, struct err *e);
+/* Make durable what these segments hold, and that they are there; ascending. */
+int writer_sync_segments(struct writer *w, const uint32_t *numbers, size_t count,
+			 struct err *e);
 void writer_remove_empty_folders(struct writer *w);
 /* Bytes of a segment's file; -ENOENT where it is gone or empty, which is the same. */
 int writer_segment_size(struct writer *w, uint32_t number, uint64_t *size);
