@@ -17,3 +17,21 @@ faults() { # [OPTION...] SCENARIO, with every K-th call unless in soak
 @test "a repository's commits hold, and are seen by us" {
 	K=5 faults repository-first
 }
+
+# What follows also counts AES-CTR counters, and lets our program go on with the caches that it has.
+
+@test "create" {
+	K=30 faults create
+}
+
+@test "create, with caches of the last time" {
+	K=25 faults create-known
+}
+
+@test "compact" {
+	K=20 faults compact
+}
+
+@test "rename" {
+	K=20 faults rename
+}

@@ -10,6 +10,7 @@ of what was not synced), is judged by stock borg's own code, and the command is 
     --only N        this n alone
 """
 import argparse
+import hashlib
 import os
 import random
 import shutil
@@ -20,6 +21,10 @@ import tempfile
 import traceback
 
 import borg.archiver  # once: what borg does is done in children
+import borg.crypto.key
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'support'))
+import counters  # noqa: E402
 
 KINDS = ['kill', 'all', 'half', 'EIO', 'ENOSPC', 'EIO+', 'ENOSPC+']
 KILLS = ['kill', 'all', 'half']
@@ -45,14 +50,19 @@ def in_child(function, *args):
             os.close(read)
             os.dup2(write, 1)
             os.dup2(write, 2)
+            sys.__stdout__, sys.__stderr__ = (os.fdopen(fd, 'w', buffering=1, closefd=False) for fd in (1, 2))
+            sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
             code = function(*args) or 0
         except SystemExit as e:
             code = e.code
         except BaseException:
             traceback.print_exc()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        finally:
+            try:
+                sys.stdout.flush()
+                sys.stderr.flush()
+            finally:
+                os._exit(code)
     os.close(write)
     with os.fdopen(read, errors='replace') as f:
         said = f.read()
@@ -95,6 +105,12 @@ class Work:
         demand('faults:' not in done.stderr and 'Sanitizer' not in done.stderr, done.stderr)
         demand(done.returncode >= 0 or fault and fault[1] in KILLS and done.returncode == -signal.SIGKILL,
                'died of signal %d: %s' % (-done.returncode, done.stderr))
+        return done
+
+    def run_then_cut_power(self, argv, stdin=''):
+        shutil.rmtree(self.disk + '.nodes')
+        done = self.run(argv, stdin, fault=(0, 'all', 0))
+        self.cut_power()
         return done
 
     def cut_power(self):
@@ -190,7 +206,7 @@ class Repository:
         demand(code == 0 and not rest, 'borg: %s' % said)
         return found
 
-    def verify(self, done, fault):
+    def verify(self, done, kind):
         reported = len(done.stdout.splitlines())
         found = self.look()
         allowed = [self.models[reported]] + ([self.models[reported + 1]] if reported < len(self.lines) else [])
@@ -203,19 +219,259 @@ class Repository:
 
 
 class RepositoryFirst(Repository):
-    """Ours is the first to come after the fault: borg has not tidied up."""
+    """Ours is the first to come after the fault: borg has not tidied up.  What it commits is there after a power cut,
+    though it stands on what a killed one had not synced."""
 
-    def verify(self, done, fault):
+    def verify(self, done, kind):
         reported = len(done.stdout.splitlines())
         allowed = [self.models[reported]] + ([self.models[reported + 1]] if reported < len(self.lines) else [])
         allowed = [{**m, 7: (3333, 77)} for m in allowed]
-        done = self.work.run(self.argv, 'open\nlock\nput 7 3333 77\ncommit\nunlock\nlock\ncompact 0\nunlock\nclose\n')
+        run = self.work.run_then_cut_power if kind == 'kill' else self.work.run
+        done = run(self.argv, 'open\nlock\nput 7 3333 77\ncommit\n' + self.rng.choice(['', 'unlock\nlock\ncompact 0\nunlock\n']))
         demand(done.returncode == 0, 'not again: ' + done.stderr)
         found = self.look()
         demand(found in allowed, 'line %d: objects are %s, not %s' % (reported, found, allowed))
 
 
-SCENARIOS = {'repository': Repository, 'repository-first': RepositoryFirst}
+# --- the program: a repository that borg has made, and one command of ours ---
+
+def borg_main(cwd, argv):
+    os.chdir(cwd)
+    sys.argv = ['borg', *argv]
+    borg.crypto.key.PBKDF2_ITERATIONS = 1  # where a key is made
+    borg.archiver.main()
+
+
+def facts(folder):
+    """What a tree holds, times of folders left out: extraction of a part sets them as it likes."""
+    found = {}
+    for above, folders, files in os.walk(folder):
+        for name in files:
+            path = os.path.join(above, name)
+            st = os.lstat(path)
+            with open(path, 'rb') as f:
+                digest = hashlib.sha256(f.read()).hexdigest()
+            found[os.path.relpath(path, folder)] = (st.st_mode, st.st_mtime_ns, st.st_size, digest)
+        for name in folders:
+            found[os.path.relpath(os.path.join(above, name), folder)] = None
+    return found
+
+
+class Program:
+    """The archives a, b, c, made by borg of overlapping trees, in small segments."""
+    modes = ['repokey', 'repokey-blake2', 'keyfile', 'authenticated']
+
+    def __init__(self, work, rng):
+        self.work, self.rng = work, rng
+        self.repo = work.live + '/repo'
+        os.environ.update(HOME=work.live + '/home', BORG_BASE_DIR=work.live + '/base', BORG_PASSPHRASE='test', TZ='UTC',
+                          BORG_RELOCATED_REPO_ACCESS_IS_OK='yes', BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK='yes')
+        self.start_seen = {}
+
+    def borg(self, *argv, cwd=None):
+        code, said = in_child(borg_main, cwd or self.work.dir, argv)
+        said = '\n'.join(x for x in said.splitlines() if 'tale lock' not in x and 'stale' not in x)
+        demand(code == 0, 'borg %s: %d: %s' % (' '.join(argv), code, said))
+        return said
+
+    def alcove(self, *argv, fault=None):
+        argv = [x.replace('REPO', self.repo) for x in argv]
+        here = os.getcwd()
+        os.chdir(self.work.dir)
+        try:
+            return self.work.run([self.work.bin + '/alcove', *argv], fault=fault)
+        finally:
+            os.chdir(here)
+
+    def make_tree(self, name, base=None):
+        path = os.path.join(self.work.dir, name)
+        shutil.rmtree(path, ignore_errors=True)
+        if base:
+            shutil.copytree(os.path.join(self.work.dir, base), path)
+        os.makedirs(path + '/dir', exist_ok=True)
+        for i in range(5):
+            data = self.rng.randbytes(self.rng.choice([0, 10, 3000, 40000]))
+            with open('%s/%s%s%d' % (path, self.rng.choice(['', 'dir/']), name, i), 'wb') as f:
+                f.write(data)
+
+    def prepare(self):
+        for path in ('', '/home', '/base'):
+            os.makedirs(self.work.live + path)
+        self.borg('init', '-e', self.rng.choice(self.modes), self.repo)
+        for name, value in ('max_segment_size', 60000), ('segments_per_dir', 5):
+            self.borg('config', self.repo, name, str(value))
+        self.trees = {}
+        for name, base in ('a', None), ('b', 'a'), ('c', 'b'), ('new', 'c'):
+            self.make_tree(name, base)
+            self.trees[name] = facts(os.path.join(self.work.dir, name))
+            if name != 'new':
+                self.borg('create', '--chunker-params', '10,16,12,4095', '%s::%s' % (self.repo, name), name)
+        self.prepare_more()
+        self.work.keep_as_start()
+        demand(not counters.check(self.work.start + '/repo', self.start_seen), 'borg reuses counters?')
+
+    def prepare_more(self):
+        pass
+
+    def command(self, fault):
+        done = self.alcove(*self.argv, fault=fault)
+        self.seen = dict(self.start_seen)
+        self.count_counters()  # of all that anybody may have seen, before the power goes
+        return done
+
+    def count_counters(self):
+        wrong = counters.check(self.repo, self.seen)
+        demand(not wrong, wrong)
+
+    def archives(self):
+        return self.borg('list', '--short', self.repo).split()
+
+    def is_right(self, name):
+        out = self.work.dir + '/out'
+        shutil.rmtree(out, ignore_errors=True)
+        os.makedirs(out)
+        said = self.borg('extract', '%s::%s' % (self.repo, name), cwd=out)
+        demand(not said, 'extract: ' + said)
+        tree = name.split('.')[0]
+        demand(facts(os.path.join(out, tree)) == self.trees[tree], 'archive %s is another' % name)
+
+    def is_clean(self, must, may):
+        """Borg has nothing to say of it, and its archives are all of must, some of may, all of them right."""
+        said = self.borg('check', '--verify-data', self.repo)
+        demand(not said, 'check: ' + said)
+        there = self.archives()
+        demand(set(must) <= set(there) <= set(must) | set(may), 'archives: %s' % there)
+        for name in there:
+            self.is_right(name)
+        return there
+
+    def again(self, *argv):
+        done = self.alcove(*argv)
+        rest = [x for x in done.stderr.splitlines() if 'tale lock' not in x and 'stale' not in x]
+        demand(done.returncode == 0, 'not again: %d: %s' % (done.returncode, done.stderr))
+        self.count_counters()
+        return rest
+
+    def verify(self, done, kind):
+        """Borg looks, the command is run again, borg looks; or, as often, without borg's first look."""
+        must, may = self.expected(done)
+        if kind is None or self.rng.random() < 0.5:
+            self.is_clean(must, may)
+        must, may = self.run_again(must, may)
+        self.is_clean(must, may)
+        self.alcove_goes_on()
+
+    def alcove_goes_on(self):
+        """Its caches, too, are of this repository: what it believes to be stored, is."""
+        self.make_tree('next', 'new')
+        self.trees['next'] = facts(os.path.join(self.work.dir, 'next'))
+        self.again('create', 'REPO::next', 'next')
+        said = self.borg('check', '--verify-data', self.repo)
+        demand(not said, 'check: ' + said)
+        self.is_right('next')
+
+
+class Create(Program):
+    argv = ['create', '--chunker-params', '10,16,12,4095', 'REPO::new', 'new']
+
+    def expected(self, done):
+        must, may = ['a', 'b', 'c'], ['new.checkpoint']
+        (must if done.returncode == 0 else may).append('new')
+        return must, may
+
+    def run_again(self, must, may):
+        there = self.alcove('list', '--short', 'REPO')
+        demand(there.returncode == 0, there.stderr)
+        if 'new' in there.stdout.split():
+            demand('new' in must + may, 'new is there')
+            self.trees['new2'] = self.trees['new']
+            self.again('create', '--chunker-params', '10,16,12,4095', 'REPO::new.2', 'new')
+            return must + ['new', 'new.2'], may
+        self.again(*self.argv)
+        return must + ['new'], may
+
+
+class CreateKnown(Create):
+    """Ours has been here before: with its caches."""
+
+    def prepare_more(self):
+        self.again_without_counting('create', '--chunker-params', '10,16,12,4095', 'REPO::d', 'c')
+
+    def again_without_counting(self, *argv):
+        done = self.alcove(*argv)
+        demand(done.returncode == 0, done.stderr)
+        self.trees['d'] = self.trees['c']
+
+    def is_right(self, name):
+        if name != 'd':
+            super().is_right(name)
+
+    def expected(self, done):
+        must, may = super().expected(done)
+        return must + ['d'], may
+
+
+class Compact(Program):
+    argv = ['compact', 'REPO', '--threshold', '0']
+
+    def prepare_more(self):
+        self.borg('delete', self.repo + '::b')
+
+    def expected(self, done):
+        return ['a', 'c'], []
+
+    def run_again(self, must, may):
+        self.again(*self.argv)
+        return must, may
+
+
+class Rename(Program):
+    argv = ['rename', 'REPO::b', 'b.2']
+
+    def expected(self, done):
+        return (['a', 'b.2', 'c'], []) if done.returncode == 0 else (['a', 'c'], ['b', 'b.2'])
+
+    def run_again(self, must, may):
+        there = self.alcove('list', '--short', 'REPO').stdout.split()
+        if 'b' in there:
+            self.again(*self.argv)
+        return ['a', 'b.2', 'c'], []
+
+
+class Delete(Program):
+    argv = ['delete', 'REPO::b']
+
+    def expected(self, done):
+        return ['a', 'c'], ['b'] if done.returncode else []
+
+    def run_again(self, must, may):
+        there = self.alcove('list', '--short', 'REPO').stdout.split()
+        if 'b' in there:
+            self.again(*self.argv)
+        return ['a', 'c'], []
+
+
+class Prune(Delete):
+    argv = ['prune', '--keep-last', '1', 'REPO']
+
+    def expected(self, done):
+        return ['c'], ['a', 'b'] if done.returncode else []
+
+    def run_again(self, must, may):
+        self.again(*self.argv)
+        return ['c'], []
+
+
+SCENARIOS = {
+    'repository': Repository,
+    'repository-first': RepositoryFirst,
+    'create': Create,
+    'create-known': CreateKnown,
+    'compact': Compact,
+    'rename': Rename,
+    'delete': Delete,
+    'prune': Prune,
+}
 
 
 def once(work, scenario, n, kind, seed):

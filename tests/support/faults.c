@@ -14,6 +14,8 @@
  *   FAULTS_SEED    for half                              synced, a random part has reached the disk
  *   FAULTS_LOG     file for a line a call: number, call, path
  *
+ * The copy may be one that an earlier program has left behind: what it lacks, nobody has synced.
+ *
  * The order among names of one folder is kept where they depend on each other; everything else
  * reaches the disk in any order, bytes in blocks of BLOCK.  A call that fails may have written a
  * part.  After ENOSPC+ what takes no room succeeds.
@@ -21,6 +23,7 @@
  * Threads: one call at a time.  Children of the program run without this library.
  */
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -330,7 +333,8 @@ static void perform(struct change *c)
 	case REMOVE: rc = syscall(SYS_unlinkat, c->dir->disk, c->name, 0); break;
 	case REMOVE_DIR: rc = syscall(SYS_unlinkat, c->dir->disk, c->name, AT_REMOVEDIR); break;
 	}
-	if (rc < 0)
+	/* What is in a folder that an earlier program has removed, is not known. */
+	if (rc < 0 && !(c->kind == REMOVE_DIR && !c->emptied))
 		die(c->name);
 	c->done = true;
 }
@@ -444,6 +448,76 @@ static void lose(void)
 			sync_some_bytes(f.nodes[i]);
 }
 
+/* --- what an earlier program has left unsynced --- */
+
+static bool same_bytes(int a, int b)
+{
+	off_t size = size_of(a);
+	uint8_t x[CHUNK], y[CHUNK];
+
+	for (off_t off = 0; off < size; off += CHUNK) {
+		read_block(a, x, CHUNK, off);
+		read_block(b, y, CHUNK, off);
+		if (memcmp(x, y, CHUNK) != 0)
+			return false;
+	}
+	return size == size_of(b);
+}
+
+static void adopt_dir(struct node *dir, int live);
+
+static void adopt_entry(struct node *dir, int live, char *name)
+{
+	int fd = sys_openat(live, name, O_RDONLY | O_NOFOLLOW, 0);
+	int disk = sys_openat(dir->disk, name, O_RDONLY | O_NOFOLLOW, 0);
+	struct node *node = NULL;
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		die(name);
+	if (disk < 0) {
+		node = S_ISDIR(st.st_mode) ? new_dir(fd) : new_file(fd);
+		change_add((struct change){ .kind = node->is_dir ? ADD_DIR : ADD,
+					    .dir = dir,
+					    .name = name,
+					    .node = node });
+	} else if (S_ISREG(st.st_mode) && !same_bytes(fd, disk)) {
+		old_file(fd, dir, name);
+	}
+	if (S_ISDIR(st.st_mode))
+		adopt_dir(node ? node : dir_node(fd), fd);
+	sys_close(fd);
+	sys_close(disk);
+}
+
+static DIR *read_dir(int fd)
+{
+	DIR *d = fdopendir(sys_openat(fd, ".", O_RDONLY | O_DIRECTORY, 0));
+
+	if (!d)
+		die("cannot list a folder");
+	return d;
+}
+
+static void adopt_dir(struct node *dir, int live)
+{
+	DIR *d = read_dir(live);
+	struct dirent *entry;
+
+	while ((entry = readdir(d)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			adopt_entry(dir, live, entry->d_name);
+	closedir(d);
+	d = read_dir(dir->disk);
+	while ((entry = readdir(d)))
+		if (faccessat(live, entry->d_name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+			change_add((struct change){ .kind = entry->d_type == DT_DIR ? REMOVE_DIR
+										    : REMOVE,
+						    .dir = dir,
+						    .name = entry->d_name });
+	closedir(d);
+}
+
 /* --- counting --- */
 
 static void note(const char *call, const char *path)
@@ -531,11 +605,10 @@ __attribute__((constructor)) static void begin(void)
 	if (log)
 		f.log_fd =
 			aside(sys_openat(AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND, 0666));
-	fd = sys_openat(AT_FDCWD, folder, O_PATH | O_DIRECTORY, 0);
+	fd = sys_openat(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0)
 		die(folder);
 	top = node_new(fd);
-	sys_close(fd);
 	f.has_disk = disk != NULL;
 	if (disk) {
 		snprintf(nodes, sizeof(nodes), "%s.nodes", disk);
@@ -548,6 +621,9 @@ __attribute__((constructor)) static void begin(void)
 		top->disk = aside(top->disk);
 	}
 	f.folder_len = strlen(f.folder);
+	if (disk)
+		adopt_dir(top, fd);
+	sys_close(fd);
 	unsetenv("LD_PRELOAD");
 }
 
@@ -600,6 +676,12 @@ static bool name_of(int dirfd, const char *path, struct name *out)
 	return out->dir != NULL;
 }
 
+/* Without it there is nothing to remove, and with it nothing to make: no change, and no fault. */
+static bool is_there(int dirfd, const char *path)
+{
+	return faccessat(dirfd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 /* What is there now: kept, that it can be brought back.  NULL: nothing. */
 static struct node *node_at(int dirfd, const char *path, const struct name *name)
 {
@@ -648,7 +730,7 @@ static int open_call(int dirfd, const char *path, int flags, mode_t mode)
 		fd = syscall(SYS_openat, dirfd, path, flags, mode);
 		return (int)leave(fault, fd);
 	}
-	exists = faccessat(dirfd, path, F_OK, 0) == 0;
+	exists = is_there(dirfd, path);
 	if ((flags & O_TMPFILE) == O_TMPFILE || (flags & O_TRUNC && exists) ||
 	    (flags & O_CREAT && !exists))
 		fault = tick("open", name.path, !exists);
@@ -718,7 +800,7 @@ int mkdirat(int dirfd, const char *path, mode_t mode)
 	long rc;
 
 	enter();
-	if (name_of(dirfd, path, &name))
+	if (name_of(dirfd, path, &name) && !is_there(dirfd, path))
 		fault = tick("mkdir", name.path, true);
 	rc = fault == FAULT_ERROR ? refuse() : syscall(SYS_mkdirat, dirfd, path, mode);
 	if (rc == 0 && name.dir) {
@@ -746,7 +828,7 @@ int unlinkat(int dirfd, const char *path, int flags)
 	long rc;
 
 	enter();
-	if (name_of(dirfd, path, &name)) {
+	if (name_of(dirfd, path, &name) && is_there(dirfd, path)) {
 		fault = tick(flags & AT_REMOVEDIR ? "rmdir" : "unlink", name.path, false);
 		node = node_at(dirfd, path, &name);
 	}
