@@ -1,17 +1,18 @@
 # fish completion for alcove
 
-set -l commands mount umount list info extract config with-lock break-lock help
+set -l commands mount umount list info extract check config with-lock break-lock help
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a mount -d 'Mount a repository or an archive'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a umount -d 'Unmount'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a list -d 'List archives or contents'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a info -d 'Show details'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a extract -d 'Extract an archive'
+complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a check -d 'Verify and repair'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a config -d 'Get and set configuration values'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a with-lock -d 'Run a command with the lock held'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a break-lock -d 'Remove locks'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a help -d 'Explain a command'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -s V -l version -d 'Version'
-complete -c alcove -n "__fish_seen_subcommand_from help" -f -a 'mount umount list info extract config with-lock break-lock'
+complete -c alcove -n "__fish_seen_subcommand_from help" -f -a 'mount umount list info extract check config with-lock break-lock'
 
 for level in critical error warning info verbose debug
     complete -c alcove -l $level -d 'Log level'
@@ -26,7 +27,7 @@ complete -c alcove -l show-rc -d 'Log the exit code'
 complete -c alcove -l umask -x -d 'For new files'
 complete -c alcove -l consider-part-files -d 'Part files as files'
 
-set -l archives '__fish_seen_subcommand_from mount list info'
+set -l archives '__fish_seen_subcommand_from mount list info check'
 complete -c alcove -n $archives -s P -l prefix -x -d 'Name begins with'
 complete -c alcove -n $archives -s a -l glob-archives -x -d 'Name matches'
 complete -c alcove -n $archives -l sort-by -x -a 'timestamp name id' -d Order
@@ -55,6 +56,12 @@ complete -c alcove -n '__fish_seen_subcommand_from extract' -l sparse -d 'Leave 
 complete -c alcove -n '__fish_seen_subcommand_from extract' -l noflags -d 'Without flags'
 complete -c alcove -n '__fish_seen_subcommand_from extract' -l noacls -d 'Without ACLs'
 complete -c alcove -n '__fish_seen_subcommand_from extract' -l noxattrs -d 'Without xattrs'
+complete -c alcove -n '__fish_seen_subcommand_from check' -l repository-only -d 'Leave out the archives'
+complete -c alcove -n '__fish_seen_subcommand_from check' -l archives-only -d 'Leave out the repository'
+complete -c alcove -n '__fish_seen_subcommand_from check' -l verify-data -d 'Decrypt every chunk'
+complete -c alcove -n '__fish_seen_subcommand_from check' -l repair -d 'Save what can be saved'
+complete -c alcove -n '__fish_seen_subcommand_from check' -l save-space -d 'Accepted'
+complete -c alcove -n '__fish_seen_subcommand_from check' -l max-duration -x -d 'Stop after seconds'
 complete -c alcove -n '__fish_seen_subcommand_from config' -s c -l cache -d "Of Borg's cache"
 complete -c alcove -n '__fish_seen_subcommand_from config' -s d -l delete -d 'Remove an option'
 complete -c alcove -n '__fish_seen_subcommand_from config' -s l -l list -d 'Show all'

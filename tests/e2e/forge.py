@@ -1,6 +1,10 @@
 """forge.py - looks into a repository, and writes what no honest borg writes, with the installed borg 1.2's own modules.
 
   locate REPO manifest | archive NAME | items NAME [N] | file NAME PATH [N] | commit    prints FILE OFFSET SIZE of the entry
+  lose REPO WHAT...          deletes that object, WHAT as for locate
+  spoil REPO WHAT...         makes it one that is not authentic, with a good checksum
+  orphan REPO                adds an object that nobody refers to
+  twin REPO NAME             adds another archive of this name, and loses the manifest
   crc FILE OFFSET            makes the checksum of the entry there agree again
   feature REPO NAME          makes the feature mandatory for every operation
   long REPO NAME TIMES       adds an archive whose stream has the same ten thousand items so often: it takes its time to decode
@@ -48,23 +52,37 @@ def items_of(repository, key, name, manifest):
     return meta[b'items']
 
 
+def find(repository, manifest, key, what, *more):
+    if what == 'manifest':
+        return Manifest.MANIFEST_ID
+    if what == 'archive':
+        return manifest.archives[more[0]].id
+    if what == 'items':
+        return items_of(repository, key, more[0], manifest)[int(more[1]) if len(more) > 1 else 0]
+    unpacker = msgpack.Unpacker(use_list=False, object_hook=lambda d: Item(internal_dict=d))
+    for id_ in items_of(repository, key, more[0], manifest):
+        unpacker.feed(key.decrypt(id_, repository.get(id_)))
+    item = next(item for item in unpacker if item.path == more[1])
+    return item.chunks[int(more[2]) if len(more) > 2 else 0][0]
+
+
 def locate(path, what, *more):
     repository, manifest, key = opened(path)
-    if what == 'manifest':
-        found = entry_of(repository, Manifest.MANIFEST_ID)
-    elif what == 'archive':
-        found = entry_of(repository, manifest.archives[more[0]].id)
-    elif what == 'items':
-        found = entry_of(repository, items_of(repository, key, more[0], manifest)[int(more[1]) if len(more) > 1 else 0])
-    elif what == 'file':
-        unpacker = msgpack.Unpacker(use_list=False, object_hook=lambda d: Item(internal_dict=d))
-        for id_ in items_of(repository, key, more[0], manifest):
-            unpacker.feed(key.decrypt(id_, repository.get(id_)))
-        item = next(item for item in unpacker if item.path == more[1])
-        found = entry_of(repository, item.chunks[int(more[2]) if len(more) > 2 else 0][0])
-    elif what == 'commit':
-        found = (repository.io.segment_filename(repository.io.get_latest_segment()), 8, 9)
-    print(*found)
+    if what == 'commit':
+        print(repository.io.segment_filename(repository.io.get_latest_segment()), 8, 9)
+    else:
+        print(*entry_of(repository, find(repository, manifest, key, what, *more)))
+
+
+def harm(path, how, what, *more):
+    repository, manifest, key = opened(path, exclusive=True)
+    id_ = find(repository, manifest, key, what, *more)
+    if how == 'lose':
+        repository.delete(id_)
+    else:
+        repository.put(id_, repository.get(id_) + b'spoiled')
+    repository.commit(compact=False)
+    repository.__exit__(None, None, None)
 
 
 def fix_crc(path, offset):
@@ -181,6 +199,17 @@ def main():
     command, path, *more = sys.argv[1:]
     if command == 'locate':
         locate(path, *more)
+    elif command in ('lose', 'spoil'):
+        harm(path, command, *more)
+    elif command == 'orphan':
+        forger = Forger(path)
+        forger.put(b'nobody needs this')
+        forger.done()
+    elif command == 'twin':
+        forger = Forger(path)
+        forger.archive([forger.file('twin', b'of another archive')], name=more[0])
+        forger.repository.delete(Manifest.MANIFEST_ID)
+        forger.repository.commit(compact=False)
     elif command == 'crc':
         fix_crc(path, more[0])
     elif command == 'feature':
