@@ -75,12 +75,15 @@ static int run_helper(const char *const argv[])
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
-/* fusermount takes no symbolic link for a mount point.  On the heap; NULL: none, or it leads nowhere. */
+/*
+ * fusermount takes no symbolic link for a mount point.  On the heap; NULL: none, or it leads nowhere.
+ * stat(2) would ask the mount, which may not answer before it has read an archive.
+ */
 static char *behind_link(const char *point)
 {
-	struct stat st;
+	char some;
 
-	return lstat(point, &st) == 0 && S_ISLNK(st.st_mode) ? realpath(point, NULL) : NULL;
+	return readlink(point, &some, 1) > 0 ? realpath(point, NULL) : NULL;
 }
 
 int mount_unmount(const char *point, bool lazy, struct err *e)

@@ -490,15 +490,15 @@ is_in() { # PROCESS FOLDER
 	wait "${PIDS[0]}"
 	not mounted
 	within 5 gone "${PIDS[1]}"
-	for arguments in repo 'repo -o versions'; do
-		mount_it ${arguments#repo} "$T/repo"
+	for options in -v '-o versions'; do
+		mount_it $options "$T/repo"
 		pid=$(daemon)
 		ls "$MNT/long" >/dev/null 2>&1 &
 		PIDS=($!)
 		sleep 0.5
 		kill -KILL "${PIDS[0]}"
 		within 5 gone "${PIDS[0]}"
-		umount_it
+		timeout 5 "$ALCOVE" umount "$MNT"
 		within 5 gone "$pid"
 	done
 	PIDS=()
