@@ -281,7 +281,9 @@ static int take_option(struct parse *s, const struct word *w, const char *value,
 	if (o->kind == ARG_LEAVE)
 		return o->value;
 	field = field_of(w->set, o->offset);
-	if (o->kind == ARG_FLAG)
+	if (o->kind == ARG_COUNT)
+		++*(unsigned *)field;
+	else if (o->kind == ARG_FLAG)
 		*(bool *)field = !o->negate;
 	else if (o->kind == ARG_SET)
 		*(int *)field = o->value;

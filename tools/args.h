@@ -25,8 +25,9 @@
 typedef int arg_convert(void *field, const char *text, struct err *e);
 
 enum arg_kind {
-	ARG_FLAG, /* bool: set to true */
-	ARG_SET,  /* int: set to row's `value` */
+	ARG_FLAG,  /* bool: set to true */
+	ARG_COUNT, /* unsigned: one more each time */
+	ARG_SET,   /* int: set to row's `value` */
 	ARG_VALUE, /* takes a value: convert(field, text), or const char * where convert is NULL */
 	ARG_LEAVE, /* stop parsing at once; the result is row's `value`, an args_outcome */
 };

@@ -162,6 +162,7 @@ static int lay_all(struct build *b, const struct index *base, const struct table
 	struct index_walk walk = { 0 };
 	struct chunk_id id;
 	size_t cursor = 0;
+	uint64_t seen = 0;
 	struct place at;
 	const void *key;
 	void *value;
@@ -173,10 +174,12 @@ static int lay_all(struct build *b, const struct index *base, const struct table
 	while (rc == 0 && base && index_next(base, &walk, &id, &at)) {
 		uint32_t home = get_le32(id.b) % b->buckets;
 
+		seen++;
 		if (home >= b->first && home - b->first < b->count && !table_get(changes, &id))
 			rc = lay(b, home - b->first, &id, at);
 	}
-	return rc;
+	/* A walk over a file that was cut short just ends. */
+	return rc == 0 && base && seen != index_count(base) ? -EBADMSG : rc;
 }
 
 static int lay_carried(struct build *b)
