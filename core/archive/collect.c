@@ -135,8 +135,8 @@ static int acl_text(struct collector *c, const struct xattr_entry *x, uint32_t m
 		    struct buf *out, struct err *e)
 {
 	if (x)
-		return acl_from_binary(x->value, c->options.numeric_ids, c->owners, out, e);
-	return acl_from_mode(mode, out) < 0 ? err_nomem(e, "ACL") : 0;
+		return acl_text_of(x->value, c->options.numeric_ids, c->owners, out, e);
+	return acl_text_of_mode(mode, out) < 0 ? err_nomem(e, "ACL") : 0;
 }
 
 /* Where there is an extended ACL or a default one, the access ACL is stored, and of a folder the

@@ -290,8 +290,8 @@ static int put_entry(struct buf *out, const struct entry *entry, bool numeric_id
 	}
 }
 
-int acl_from_binary(struct bytes binary, bool numeric_ids, struct owner_cache *owners,
-		    struct buf *out, struct err *e)
+int acl_text_of(struct bytes binary, bool numeric_ids, struct owner_cache *owners,
+		struct buf *out, struct err *e)
 {
 	int rc = 0;
 
@@ -310,7 +310,7 @@ int acl_from_binary(struct bytes binary, bool numeric_ids, struct owner_cache *o
 	return rc < 0 ? err_nomem(e, "ACL") : 0;
 }
 
-int acl_from_mode(uint32_t mode, struct buf *out)
+int acl_text_of_mode(uint32_t mode, struct buf *out)
 {
 	out->len = 0;
 	if (put_plain(out, "user", mode >> 6 & 7) < 0 ||

@@ -23,10 +23,10 @@ int acl_to_binary(struct bytes text, bool numeric_ids, struct owner_cache *owner
  * behind the permissions, and instead of the name where numeric_ids or where there is none.
  * -EINVAL where the bytes are no ACL.
  */
-int acl_from_binary(struct bytes binary, bool numeric_ids, struct owner_cache *owners,
-		    struct buf *out, struct err *e);
+int acl_text_of(struct bytes binary, bool numeric_ids, struct owner_cache *owners,
+		struct buf *out, struct err *e);
 /* The text of what the mode alone says. */
-int acl_from_mode(uint32_t mode, struct buf *out);
+int acl_text_of_mode(uint32_t mode, struct buf *out);
 
 /* Does an access ACL say no more than the mode does?  Borg stores such a text beside a default
  * ACL; the kernel keeps no attribute for it. */
