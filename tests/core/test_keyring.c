@@ -18,17 +18,6 @@
 
 #define LOCATION "/srv/backup"
 
-/* In place of repo.c. */
-const struct repo_config *repo_config(const struct repo *r)
-{
-	return &r->config;
-}
-
-const char *repo_canonical(const struct repo *r)
-{
-	return r->canonical;
-}
-
 struct person {
 	const char *const *answers; /* NULL-terminated; none left: nobody is there */
 	const char *text;
