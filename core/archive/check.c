@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 enum {
-	STREAM_WINDOW = 32 << 20, /* bytes of plaintext under way */
+	STREAM_WINDOW = 64 << 20, /* bytes of plaintext under way */
 	KEY_TRIES = 999,          /* objects that may tell the kind of key */
 };
 

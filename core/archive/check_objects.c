@@ -18,6 +18,8 @@ enum {
 	UNDER_WAY = 4096,       /* objects asked for and not seen yet */
 	PLACE = 8,              /* bytes of a sort key */
 	PROGRESS_EVERY = 64,    /* objects */
+	EXPANSION = 4,          /* what compressed content may well expand to ... */
+	CHUNK_USUAL = 8 << 20,  /* ... and the longest chunk, unless somebody wants others */
 };
 
 /* What is done with each object: its plaintext, or (rc < 0) why there is none. */
@@ -85,19 +87,28 @@ static int read_next(struct walk *w, struct err *e)
 	return 0;
 }
 
-/* What lies between two in one segment is at least the first's size, and so a hint for reading it
- * at once. */
+/* The plaintext's size, for which it is better to guess too much: decompression begins again where
+ * the room is too small. */
+static uint32_t guess_size(uint64_t stored)
+{
+	if (stored >= OBJECT_DATA_MAX)
+		return 0;
+	if (stored * EXPANSION < CHUNK_USUAL)
+		return (uint32_t)stored * EXPANSION;
+	return (uint32_t)(stored < CHUNK_USUAL ? CHUNK_USUAL : stored);
+}
+
+/* What lies between two in one segment is at least the first's stored size. */
 static int next_want(struct walk *w, struct err *e)
 {
-	uint64_t place = w->next_place, gap;
+	uint64_t place = w->next_place;
 	int rc;
 
 	w->has_want = w->has_next;
 	w->want = (struct chunk_want){ .id = w->next };
 	rc = w->has_next ? read_next(w, e) : 0;
-	gap = w->next_place - place;
-	if (w->has_next && place >> 32 == w->next_place >> 32 && gap < OBJECT_DATA_MAX)
-		w->want.size = (uint32_t)gap;
+	if (w->has_next && place >> 32 == w->next_place >> 32)
+		w->want.size = guess_size(w->next_place - place);
 	return rc;
 }
 
