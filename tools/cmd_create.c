@@ -14,7 +14,7 @@
 #include "core/platform/dirs.h"
 #include "core/platform/host.h"
 #include "tools/interrupt.h"
-#include "tools/json_out.h"
+#include "tools/progress.h"
 #include "tools/report.h"
 #include "tools/text.h"
 
@@ -51,6 +51,7 @@ struct creation { /* one run */
 	bool has_checkpoint; /* it is in the manifest */
 	struct bytes *cmdline;
 	bool interrupted; /* the user asked for an end */
+	struct progress_archive progress;
 };
 
 /* --- what is told while it runs --- */
@@ -178,6 +179,20 @@ static int write_checkpoint(struct creation *c, struct err *e)
 	return 0;
 }
 
+static void show_progress(struct creation *c, const char *path)
+{
+	struct archive_stats stats;
+
+	if (!progress_wanted())
+		return;
+	archive_writer_stats(c->writer, &stats);
+	c->progress.size = stats.size;
+	c->progress.csize = stats.csize;
+	c->progress.new_csize = stats.new_csize;
+	c->progress.nfiles = stats.nfiles;
+	progress_archive(&c->progress, path);
+}
+
 /* Between chunks and items.  1: the user has had enough. */
 static int step(void *arg, const char *path, bool in_file, struct err *e)
 {
@@ -187,7 +202,7 @@ static int step(void *arg, const char *path, bool in_file, struct err *e)
 							  : CHECKPOINT_INTERVAL;
 	int rc = interrupt_check(c->interrupt, e);
 
-	(void)path;
+	show_progress(c, path);
 	if (rc < 0 || c->interrupted)
 		return rc < 0 ? rc : 1;
 	if (!asked && (interval == 0 || seconds_since(&c->last_checkpoint) <= interval))
@@ -276,7 +291,7 @@ static int end_program(const struct arg_list *words, pid_t pid, struct err *e)
 /* Paths that fd gives, each alone. */
 static int add_listed(struct creation *c, int fd, struct err *e)
 {
-	const char *delimiter = c->args->paths_delimiter ? c->args->paths_delimiter : "\n";
+	char delimiter = c->args->paths_delimiter.given ? c->args->paths_delimiter.c : '\n';
 	FILE *in = fdopen(dup(fd), "r");
 	char *path = NULL;
 	size_t cap = 0;
@@ -285,8 +300,8 @@ static int add_listed(struct creation *c, int fd, struct err *e)
 
 	if (!in)
 		return err_set(e, errno, "paths: %s", strerror(errno));
-	while (rc == 0 && (n = getdelim(&path, &cap, delimiter[0], in)) > 0) {
-		if (path[n - 1] == delimiter[0])
+	while (rc == 0 && (n = getdelim(&path, &cap, delimiter, in)) > 0) {
+		if (path[n - 1] == delimiter)
 			path[n - 1] = '\0';
 		rc = create_one(c->create, path, e);
 	}
@@ -457,6 +472,7 @@ static int create_archive(struct creation *c, struct err *e)
 
 	if (rc < 0)
 		return rc;
+	show_progress(c, NULL);
 	if (c->interrupted) {
 		remember_files(c);
 		log_error(logger, "Got Ctrl-C / SIGINT.");
@@ -502,6 +518,23 @@ static int create(struct creation *c, struct err *e)
 	return interrupt_result(c->interrupt, c->run, rc);
 }
 
+/* What the parser of arguments cannot know.  Negative: refused. */
+static int check_paths(struct run *run, const struct create_args *args)
+{
+	bool roots = args->paths.count || (args->matcher && matcher_root(args->matcher, 0));
+	const char *why = NULL;
+
+	if (args->paths_from_stdin && args->paths.count)
+		why = "Must not pass PATH with ``--paths-from-stdin``.";
+	else if (!roots && (args->content_from_command || args->paths_from_command))
+		why = "No command given.";
+	else if (!roots && !args->paths_from_stdin)
+		why = "Need at least one PATH argument.";
+	if (why)
+		run->exit_code = run_usage_error(run, why);
+	return why ? -1 : 0;
+}
+
 static void say_where(const struct location *where)
 {
 	CLEANUP(cleanup_freep) char *canonical = location_canonical(where);
@@ -517,6 +550,9 @@ int run_create(struct run *run, void *arg, struct err *e)
 
 	clock_gettime(CLOCK_MONOTONIC, &c.started);
 	c.last_checkpoint = c.started;
+	rc = check_paths(run, c.args);
+	if (rc != 0)
+		return rc < 0 ? 0 : rc;
 	log_enable("borg.output.list", c.args->list);
 	log_enable("borg.output.stats", c.args->stats);
 	say_where(&c.args->where);

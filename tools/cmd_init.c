@@ -187,7 +187,7 @@ const struct command command_init = {
 	.name = "init",
 	.summary = "initialize empty repository",
 	.description =
-		"This command makes an empty repository: a folder that holds deduplicated data "
+		"Initialize an empty repository: a folder that holds deduplicated data "
 		"of "
 		"any number of archives.\n"
 		"\n"

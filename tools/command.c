@@ -277,6 +277,13 @@ static struct arg_parser top_parser(struct run *run)
 	};
 }
 
+int run_usage_error(struct run *run, const char *why)
+{
+	struct arg_parser top = top_parser(run);
+
+	return usage_error(&top, why);
+}
+
 static void top_help(struct run *run, struct buf *text)
 {
 	struct arg_parser p = top_parser(run);

@@ -124,6 +124,10 @@ void run_warn(struct run *run, const char *logger, const char *msgid, const char
 /* Only count it: the message was logged elsewhere. */
 void run_count_warning(struct run *run, const char *msgid);
 
+/* A usage error found after the arguments were parsed, as the top-level parser has it; the exit
+ * status. */
+int run_usage_error(struct run *run, const char *why);
+
 /* From now on the command answers SIGINT, SIGTERM and SIGHUP, which are blocked and stay so. */
 void run_take_signals(struct run *run);
 /* Say which one ended it; the exit status. */

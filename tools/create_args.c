@@ -24,6 +24,33 @@ static int arg_names(void *field, const char *text, struct err *e)
 	return 0;
 }
 
+/* One character, or an escape that stands for one: more never occurs between paths. */
+static int arg_delimiter(void *field, const char *text, struct err *e)
+{
+	static const char escapes[][2] = {
+		{ '0', '\0' }, { 'n', '\n' }, { 't', '\t' }, { 'r', '\r' }, { '\\', '\\' },
+	};
+	struct delimiter_arg *arg = field;
+	char *end = NULL;
+
+	arg->given = true;
+	arg->c = text[0];
+	if (text[0] && !text[1])
+		return 0;
+	if (text[0] == '\\' && text[1] == 'x') {
+		arg->c = (char)strtoul(text + 2, &end, 16);
+		if (strlen(text) == 4 && !*end)
+			return 0;
+	}
+	for (size_t i = 0; i < sizeof(escapes) / sizeof(escapes[0]); i++)
+		if (text[0] == '\\' && text[1] == escapes[i][0] && !text[2]) {
+			arg->c = escapes[i][1];
+			return 0;
+		}
+	return err_set(e, EINVAL, "'%s': only a single character can stand between paths",
+		       text);
+}
+
 static int arg_compression(void *field, const char *text, struct err *e)
 {
 	struct compression_arg *arg = field;
@@ -192,9 +219,13 @@ static const struct arg_option create_options_table[] = {
 	  INTO(paths_from_command),
 	  .exclusive = 1,
 	  .help = "interpret PATH as command and treat its output as ``--paths-from-stdin``" },
-	TEXT("paths-delimiter", paths_delimiter, "DELIM",
-	     "set path delimiter for ``--paths-from-stdin`` and ``--paths-from-command`` "
-	     "(default: \\n)"),
+	{ .name = "paths-delimiter",
+	  .kind = ARG_VALUE,
+	  INTO(paths_delimiter),
+	  .convert = arg_delimiter,
+	  .metavar = "DELIM",
+	  .help = "set path delimiter for ``--paths-from-stdin`` and "
+		  "``--paths-from-command`` (default: \\n)" },
 	EXCLUSION_OPTIONS(struct create_args, matcher),
 	FLAG("exclude-caches", exclude_caches,
 	     "exclude directories that contain a CACHEDIR.TAG file"),

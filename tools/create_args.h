@@ -27,7 +27,11 @@ struct create_args {
 	bool exclude_caches, keep_exclude_tags, exclude_nodump, nobirthtime;
 	bool one_file_system, sparse, read_special;
 	struct name_list exclude_if_present;
-	const char *filter, *stdin_name, *stdin_user, *stdin_group, *paths_delimiter;
+	const char *filter, *stdin_name, *stdin_user, *stdin_group;
+	struct delimiter_arg {
+		bool given;
+		char c;
+	} paths_delimiter;
 	char *comment;
 	struct stdin_mode {
 		bool given;

@@ -41,6 +41,13 @@ static int commit(struct deletion *d, struct err *e)
 	return rc;
 }
 
+static void say_corrupted(struct deletion *d)
+{
+	run_warn(d->run, logger, NULL,
+		 "forced deletion succeeded, but the deleted archive was corrupted.");
+	run_warn(d->run, logger, NULL, "borg check --repair is required to free all space.");
+}
+
 /* --force: an archive that cannot be read goes without what only it needs being known. */
 static int remove_damaged(struct deletion *d, struct bytes name, const struct err *why,
 			  struct err *e)
@@ -50,9 +57,7 @@ static int remove_damaged(struct deletion *d, struct bytes name, const struct er
 	if (rc < 0)
 		return rc;
 	log_warning(logger, "%s", why->msg);
-	run_warn(d->run, logger, NULL,
-		 "forced deletion succeeded, but the deleted archive was corrupted.");
-	run_warn(d->run, logger, NULL, "borg check --repair is required to free all space.");
+	say_corrupted(d);
 	return 0;
 }
 
@@ -101,6 +106,15 @@ int deletion_finish(struct deletion *d, struct err *e)
 	bool asked = interrupt_asked(d->interrupt);
 	int rc = commit(d, e);
 
+	if (rc == 0 && session_missing(d->session)) {
+		if (d->force)
+			log_warning(logger,
+				    "forced deletion succeeded, but the deleted archive "
+				    "was corrupted.");
+		else
+			log_warning(logger, "%zu objects of deleted archives were missing.",
+				    session_missing(d->session));
+	}
 	if (rc == 0 && asked) {
 		log_error(logger, "Got Ctrl-C / SIGINT.");
 		d->run->exit_code = 2;

@@ -5,10 +5,13 @@
 #include "core/base/cleanup.h"
 #include "core/base/io.h"
 #include "core/base/log.h"
+#include "core/base/size_text.h"
 #include "tools/command.h"
 #include "tools/json_out.h"
 #include "tools/text.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,4 +157,83 @@ void progress_finish(struct progress *p)
 	json_open(&j, '{');
 	json_tail(&j, p->msgid, "progress_percent", p->operation, true);
 	write_json(&j);
+}
+
+/* --- an archive in the making --- */
+
+enum { NUMBERS_MIN = 12, PATH_MIN = 8 /* columns left for a path */ };
+
+static void archive_json(const struct progress_archive *p, const char *path)
+{
+	struct json_out j = { .indent = -1 };
+
+	json_open(&j, '{');
+	if (path) {
+		json_key(&j, "original_size");
+		json_uint(&j, p->size);
+		json_key(&j, "compressed_size");
+		json_uint(&j, p->csize);
+		json_key(&j, "deduplicated_size");
+		json_uint(&j, p->new_csize);
+		json_key(&j, "nfiles");
+		json_uint(&j, p->nfiles);
+		json_key(&j, "path");
+		json_text(&j, bytes_str(path));
+	}
+	json_key(&j, "time");
+	json_double(&j, now());
+	json_key(&j, "type");
+	json_str(&j, "archive_progress");
+	json_key(&j, "finished");
+	json_bool(&j, path == NULL);
+	json_close(&j, '}');
+	write_json(&j);
+}
+
+/* The middle of a path that is too long is left out. */
+static int shorten(struct bytes path, size_t room, struct buf *out)
+{
+	size_t head, tail;
+
+	if (path.len <= room)
+		return buf_append(out, path.p, path.len);
+	head = (room - 3) / 2;
+	tail = room - 3 - head;
+	if (buf_append(out, path.p, head) < 0 || buf_append_str(out, "...") < 0)
+		return -ENOMEM;
+	return buf_append(out, path.p + path.len - tail, tail);
+}
+
+static void archive_text(const struct progress_archive *p, const char *path)
+{
+	CLEANUP(buf_fini) struct buf line = BUF_INIT;
+	CLEANUP(buf_fini) struct buf scratch = BUF_INIT;
+	struct bytes shown = text_clean(bytes_str(path), &scratch);
+	char numbers[128], a[SIZE_TEXT], b[SIZE_TEXT], c[SIZE_TEXT];
+	size_t columns = run_columns(), room;
+	int n = snprintf(numbers, sizeof(numbers), "%s O %s C %s D %" PRIu64 " N ",
+			 size_text(p->size, false, a), size_text(p->csize, false, b),
+			 size_text(p->new_csize, false, c), p->nfiles);
+
+	if ((size_t)n + NUMBERS_MIN > columns)
+		n = 0;
+	room = columns - (size_t)n;
+	if (buf_append(&line, numbers, (size_t)n) < 0 ||
+	    (room >= PATH_MIN && shorten(shown, room, &line) < 0) ||
+	    buf_append_byte(&line, 0) < 0)
+		return;
+	write_text((const char *)line.p);
+}
+
+void progress_archive(struct progress_archive *p, const char *path)
+{
+	if (!progress_wanted() || (path && now() - p->shown < 0.2))
+		return;
+	p->shown = now();
+	if (log_is_json())
+		archive_json(p, path);
+	else if (path)
+		archive_text(p, path);
+	else
+		write_text("");
 }

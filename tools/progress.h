@@ -24,6 +24,12 @@ struct progress {
 
 /* Does anybody want to see it? */
 bool progress_wanted(void);
+/* The line of an archive in the making, at most five times a second; path NULL: the last one. */
+struct progress_archive {
+	uint64_t size, csize, new_csize, nfiles;
+	double shown; /* when the last line was, seconds; start with 0 */
+};
+void progress_archive(struct progress_archive *p, const char *path);
 /* A message of its own, without a percentage. */
 void progress_message(const char *msgid, const char *text, int operation);
 /* Behind `before`, `more` comes: written where `before` reaches another `step` percent. */

@@ -26,6 +26,7 @@ struct session_private {
 	bool locked;
 	bool staged;  /* the index has changes for the next commit */
 	bool removes; /* ... and some chunk may lose its last reference */
+	size_t missing;
 	bool behind;  /* an archive was added that the index does not know */
 };
 
@@ -457,7 +458,10 @@ static int delete_orphan(void *arg, const struct chunk_id *id, const struct chun
 	int rc = repo_delete(s->reader->repo, id, e);
 
 	(void)sizes;
-	return rc == -ENOENT ? 0 : rc; /* it was missing before: that is for check to say */
+	if (rc != -ENOENT)
+		return rc;
+	s->priv->missing++;
+	return 0;
 }
 
 static int apply_index(struct session *s, struct err *e)
@@ -520,6 +524,11 @@ static int remember(struct session *s, struct err *e)
 		rc = manifest_draft_new(&s->draft, m, e);
 	reader_manifest_unref(s->reader, m);
 	return rc;
+}
+
+size_t session_missing(const struct session *s)
+{
+	return s->priv->missing;
 }
 
 int session_commit(struct session *s, struct err *e)

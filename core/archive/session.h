@@ -80,6 +80,9 @@ int session_forget_archive(struct session *s, struct bytes name, struct err *e);
 int session_rename_archive(struct session *s, struct bytes name, struct bytes new_name,
 			   struct err *e);
 
+/* Objects to be deleted that were not there: of archives removed and committed so far. */
+size_t session_missing(const struct session *s);
+
 /* After an error nothing of it is visible; the session is only good for session_drop(). */
 int session_commit(struct session *s, struct err *e);
 

@@ -696,7 +696,10 @@ int local_open(struct repo **out, const struct location *where,
 	l->descriptors.dirfd = l->home.dirfd;
 	l->descriptors.segments_per_dir = l->home.segments_per_dir;
 	l->config_only = options && options->config_only;
-	rc = l->config_only ? 0 : local_first_snapshot(l, e);
+	/* An attic repository is refused whatever is wanted of it; without a reason it is none. */
+	rc = l->config_only ? local_refuse_attic(l, NULL) : local_first_snapshot(l, e);
+	if (l->config_only)
+		rc = rc == -ENOTSUP ? local_refuse_attic(l, e) : 0;
 	if (rc < 0)
 		return rc;
 	*out = TAKE(r);
