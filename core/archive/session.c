@@ -27,7 +27,7 @@ struct session_private {
 	bool staged;  /* the index has changes for the next commit */
 	bool removes; /* ... and some chunk may lose its last reference */
 	size_t missing;
-	bool behind;  /* an archive was added that the index does not know */
+	bool behind; /* an archive was added that the index does not know */
 };
 
 /* --- begin --- */

@@ -125,7 +125,7 @@ static void local_delete(struct home *h, const struct chunk_id *id)
 
 static void local_commit(struct home *h)
 {
-	struct repo_options options = { NULL };
+	struct repo_options options = { .cache_dir = NULL };
 	struct location where;
 	char name[64], *data;
 
