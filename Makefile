@@ -6,7 +6,7 @@
 
 VARIANT ?= release
 OUT := build/$(VARIANT)
-PACKAGES := fuse3 openssl libsodium liblz4 libzstd zlib liblzma libdeflate libxxhash jansson libpcre2-8 libacl lmdb
+PACKAGES := fuse3 openssl libsodium liblz4 libzstd zlib liblzma libdeflate libxxhash jansson libpcre2-8 libacl lmdb libqrencode
 
 CC ?= gcc
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes \

@@ -20,9 +20,11 @@ struct init_args {
 
 static const char logger[] = "borg.archiver";
 
-static int make_key(struct run *run, struct repo *repo, const struct key_traits *mode,
+static int make_key(struct run *run, struct repo *repo, const struct init_args *args,
 		    struct key **out, struct err *e)
 {
+	const struct key_traits *mode = args->mode;
+
 	if (mode->store == KEY_IN_NONE) {
 		log_info("borg.crypto.key",
 			 "Encryption NOT enabled.\n"
@@ -30,7 +32,7 @@ static int make_key(struct run *run, struct repo *repo, const struct key_traits 
 			 "encryption.");
 		return key_open_plaintext(out, e);
 	}
-	return keyring_create(out, repo, mode, &run->prompt, e);
+	return keyring_create(out, repo, &args->where, mode, &run->prompt, e);
 }
 
 static void say_quota(const struct repo *repo)
@@ -62,7 +64,7 @@ static int found(struct run *run, struct repo *repo, const struct init_args *arg
 	int rc = run_lock(run, repo, e);
 
 	if (rc == 0)
-		rc = make_key(run, repo, args->mode, &key, e);
+		rc = make_key(run, repo, args, &key, e);
 	if (rc == 0)
 		rc = session_initialize(repo, key, e);
 	if (rc == 0 && key->tam_required)

@@ -296,14 +296,37 @@ static void top_help(struct run *run, struct buf *text)
 	list_commands(run->commands, text);
 }
 
+/* "borg list", "borg key export": on the heap; NULL when out of memory. */
+static char *program_of(const struct run *run, const struct command *c)
+{
+	bool part = run->group && run->group != c;
+	char *program;
+
+	if (asprintf(&program, "%s %s%s%s", run->program, part ? run->group->name : "",
+		     part ? " " : "", c->name) < 0)
+		return NULL;
+	return program;
+}
+
+/* What stands between a group's name and that of one of its parts. */
+static struct arg_parser group_parser(struct run *run, const char *program)
+{
+	return (struct arg_parser){
+		.program = program,
+		.options = { common_set(run) },
+		.positionals = top_positionals,
+		.positional_count = 1,
+		.sub_command = true,
+	};
+}
+
 static void command_help_text(struct run *run, const struct command *c, enum help_part part,
 			      struct buf *text)
 {
-	struct arg_parser p = parser_of(run, c, NULL);
-	CLEANUP(cleanup_freep) char *program = NULL;
+	CLEANUP(cleanup_freep) char *program = program_of(run, c);
+	struct arg_parser p;
 
-	if (asprintf(&program, "%s %s", run->program, c->name) < 0)
-		program = NULL;
+	p = c->parts ? group_parser(run, NULL) : parser_of(run, c, NULL);
 	p.program = program ? program : c->name;
 	if (part != HELP_EPILOG) {
 		(void)args_usage(&p, run_columns() - 2, text);
@@ -311,6 +334,8 @@ static void command_help_text(struct run *run, const struct command *c, enum hel
 		(void)buf_append_str(text, c->summary);
 		(void)buf_append_str(text, "\n");
 		(void)args_help(&p, run_columns() - 2, text);
+		if (c->parts)
+			list_commands(c->parts, text);
 	}
 	if (part != HELP_USAGE)
 		(void)buf_append_str(text, c->description ? c->description : "");
@@ -554,7 +579,7 @@ static const struct command *find_command(const struct command *const *commands,
 	return NULL;
 }
 
-static int unknown_command(const struct run *run, const struct arg_parser *top,
+static int unknown_command(const struct command *const *commands, const struct arg_parser *p,
 			   const char *name)
 {
 	CLEANUP(buf_fini) struct buf text = BUF_INIT;
@@ -562,14 +587,14 @@ static int unknown_command(const struct run *run, const struct arg_parser *top,
 	(void)buf_append_str(&text, "argument <command>: invalid choice: ");
 	args_repr(name, &text);
 	(void)buf_append_str(&text, " (choose from ");
-	for (const struct command *const *c = run->commands; *c; c++) {
-		(void)buf_append_str(&text, c == run->commands ? "'" : ", '");
+	for (const struct command *const *c = commands; *c; c++) {
+		(void)buf_append_str(&text, c == commands ? "'" : ", '");
 		(void)buf_append_str(&text, (*c)->name);
 		(void)buf_append_str(&text, "'");
 	}
 	if (buf_append(&text, ")", 2) < 0)
 		return RC_ERROR;
-	return usage_error(top, (const char *)text.p);
+	return usage_error(p, (const char *)text.p);
 }
 
 static int too_many(const struct arg_parser *top, const struct arg_list *extras)
@@ -591,13 +616,13 @@ static int parse_and_run(struct run *run, const struct arg_parser *top, int argc
 			 void *args)
 {
 	const struct command *c = run->command;
-	CLEANUP(cleanup_freep) char *program = NULL;
+	CLEANUP(cleanup_freep) char *program = program_of(run, c);
 	struct arg_parser p = parser_of(run, c, args);
 	struct arg_list extras;
 	struct err e = ERR_INIT;
 	int rc;
 
-	if (asprintf(&program, "%s %s", run->program, c->name) < 0)
+	if (!program)
 		return RC_ERROR;
 	p.program = program;
 	run->parser = &p;
@@ -628,26 +653,51 @@ static int with_args(struct run *run, const struct arg_parser *top, int argc, ch
 	return rc;
 }
 
-static int dispatch(struct run *run, struct arg_parser *top, int argc, char **argv)
+static int dispatch(struct run *run, const struct arg_parser *top, const struct arg_parser *p,
+		    int argc, char **argv);
+
+/* argv[0] is the name of a command of the program, or of the group that was named before it. */
+static int named(struct run *run, const struct arg_parser *top, const struct arg_parser *p,
+		 int argc, char **argv)
+{
+	const struct command *const *commands = run->group ? run->group->parts : run->commands;
+	const struct command *c = find_command(commands, argv[0]);
+	CLEANUP(cleanup_freep) char *program = NULL;
+	struct arg_parser parts;
+
+	if (!c)
+		return unknown_command(commands, p, argv[0]);
+	if (!c->parts) {
+		run->command = c;
+		return with_args(run, top, argc - 1, argv + 1);
+	}
+	program = program_of(run, c);
+	if (!program)
+		return RC_ERROR;
+	run->group = c;
+	parts = group_parser(run, program);
+	return dispatch(run, top, &parts, argc - 1, argv + 1);
+}
+
+static int dispatch(struct run *run, const struct arg_parser *top, const struct arg_parser *p,
+		    int argc, char **argv)
 {
 	struct arg_list extras;
 	struct err e = ERR_INIT;
-	int at = 0, rc = args_parse(top, argc, argv, &extras, &at, &e);
+	int at = 0, rc = args_parse(p, argc, argv, &extras, &at, &e);
 
 	if (rc < 0) {
-		rc = parse_failed(run, top, &e);
+		rc = parse_failed(run, p, &e);
 	} else if (rc == ARGS_VERSION) {
 		printf("%s %s\n", run->program, BORG_VERSION);
 		rc = 0;
 	} else if (rc == ARGS_DONE && extras.count) {
 		rc = too_many(top, &extras);
 	} else if (rc == ARGS_HELP || at >= argc) {
-		command_show_help(run, NULL, HELP_ALL);
+		command_show_help(run, run->group, HELP_ALL);
 		rc = 0;
 	} else {
-		run->command = find_command(run->commands, argv[at]);
-		rc = run->command ? with_args(run, top, argc - at - 1, argv + at + 1)
-				  : unknown_command(run, top, argv[at]);
+		rc = named(run, top, p, argc - at, argv + at);
 	}
 	free(extras.v);
 	return rc;
@@ -681,7 +731,7 @@ int command_main(const struct command *const *commands, int argc, char **argv)
 		return RC_ERROR;
 	}
 	warn_deprecated(argc, argv);
-	rc = dispatch(&run, &top, argc > 0 ? argc - 1 : 0, argv + 1);
+	rc = dispatch(&run, &top, &top, argc > 0 ? argc - 1 : 0, argv + 1);
 	free(run.common.remote_path);
 	return rc;
 }

@@ -75,6 +75,7 @@ struct run {                 /* one run of the program */
 	char **argv;         /* all of them, as archives record */
 	int argc;
 	const struct command *command;
+	const struct command *group; /* the one that `command` is a part of, or NULL */
 	struct common_args common;
 	struct prompt prompt;
 	const struct arg_parser *parser;       /* of the command, for its help */
@@ -104,6 +105,8 @@ struct command {
 	void (*args_fini)(void *args); /* releases what converters made; may be NULL */
 	unsigned flags;                /* of enum command_flags */
 	int (*run)(struct run *run, void *args, struct err *e);
+	/* A group, "key": its parts, "export" and others, NULL-terminated, in place of run. */
+	const struct command *const *parts;
 };
 
 #define COMMAND_OPTIONS(rows)                                                                  \

@@ -15,6 +15,7 @@ extern const struct command command_extract;
 extern const struct command command_help;
 extern const struct command command_info;
 extern const struct command command_init;
+extern const struct command command_key;
 extern const struct command command_list;
 extern const struct command command_mount;
 extern const struct command command_prune;

@@ -201,7 +201,68 @@ bool terminal_confirm_danger(const char *text, const char *env_name)
 	return false;
 }
 
+ssize_t terminal_line(char *out, size_t size)
+{
+	ssize_t n = read_line(STDIN_FILENO, out, size - 1);
+
+	out[n > 0 ? n : 0] = 0;
+	return n;
+}
+
+static bool wants_display(void)
+{
+	static const char var[] = "BORG_DISPLAY_PASSPHRASE";
+	static const char question[] =
+		"Do you want your passphrase to be displayed for verification? [yN]: ";
+	char line[LINE_MAX_BYTES + 1];
+	enum answer answer = understand(ask(var, question, var, line));
+
+	while (answer == ANSWER_INVALID) {
+		report("question_invalid_answer", var, "Invalid answer, try again.", NULL,
+		       true);
+		answer = understand(ask(var, question, NULL, line));
+	}
+	return answer == ANSWER_TRUE;
+}
+
+static void say_hex(struct bytes b)
+{
+	char hex[3];
+
+	for (size_t i = 0; i < b.len; i++) {
+		snprintf(hex, sizeof(hex), "%02x", b.p[i]);
+		say(STDERR_FILENO, hex);
+	}
+	secret_wipe(hex, sizeof(hex));
+}
+
+/* Straight to the terminal, piece by piece: it is copied nowhere. */
+static void display(void *arg, struct bytes passphrase)
+{
+	bool ascii = true;
+
+	(void)arg;
+	if (!wants_display())
+		return;
+	say(STDERR_FILENO, "Your passphrase (between double-quotes): \"");
+	(void)write_all(STDERR_FILENO, passphrase.p, passphrase.len);
+	say(STDERR_FILENO, "\"\nMake sure the passphrase displayed above is exactly what you "
+			   "wanted.\n");
+	for (size_t i = 0; i < passphrase.len; i++)
+		ascii &= passphrase.p[i] < 0x80;
+	if (ascii)
+		return;
+	say(STDERR_FILENO, "Your passphrase (UTF-8 encoding in hex): ");
+	say_hex(passphrase);
+	say(STDERR_FILENO,
+	    "\nAs you have a non-ASCII passphrase, it is recommended to keep the "
+	    "UTF-8 encoding in hex together with the passphrase at a safe "
+	    "place.\n");
+}
+
 struct prompt terminal_prompt(void)
 {
-	return (struct prompt){ .passphrase = ask_passphrase, .confirm = confirm };
+	return (struct prompt){ .passphrase = ask_passphrase,
+				.confirm = confirm,
+				.display = display };
 }

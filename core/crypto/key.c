@@ -377,6 +377,47 @@ int key_make(struct key **out, uint8_t type, const struct chunk_id *repository_i
 	return 0;
 }
 
+static int put_named(struct buf *b, const char *name, struct bytes value)
+{
+	return mp_put_str(b, bytes_str(name)) < 0 ? -ENOMEM : mp_put_str(b, value);
+}
+
+static int put_migrated(struct buf *b, const struct key *old)
+{
+	struct bytes id = { old->repository_id.b, CHUNK_ID_SIZE };
+
+	if (mp_put_map(b, 7) < 0 || mp_put_str(b, bytes_str("chunk_seed")) < 0 ||
+	    mp_put_int(b, old->chunk_seed) < 0 ||
+	    put_named(b, "enc_hmac_key", old->enc_hmac_key) < 0 ||
+	    put_named(b, "enc_key", old->enc_key) < 0 ||
+	    put_named(b, "id_key", old->id_key) < 0 || put_named(b, "repository_id", id) < 0 ||
+	    mp_put_str(b, bytes_str("tam_required")) < 0 || mp_put_bool(b, true) < 0 ||
+	    mp_put_str(b, bytes_str("version")) < 0)
+		return -ENOMEM;
+	return mp_put_uint(b, 1);
+}
+
+int key_migrate(struct key **out, const struct key *legacy, struct err *e)
+{
+	CLEANUP(key_closep) struct key *k = key_new(KEY_REPOKEY, e);
+	CLEANUP(secret_freep) struct secret *room = secret_new(INNER_MAX);
+	struct buf inner;
+	int rc;
+
+	if (!k || !room)
+		return err_nomem(e, "key");
+	inner = (struct buf){ room->p, 0, room->len };
+	rc = put_migrated(&inner, legacy);
+	if (rc == 0)
+		k->material = secret_copy(buf_bytes(&inner));
+	if (!k->material)
+		return err_nomem(e, "key");
+	rc = parse_inner(k, true, e);
+	if (rc == 0)
+		*out = TAKE(k);
+	return rc;
+}
+
 static int encrypt_inner(const struct key *k, const struct secret *kek, struct buf *data,
 			 uint8_t hash[HASH_SIZE], struct err *e)
 {
@@ -406,7 +447,7 @@ static int put_outer(struct buf *b, struct bytes salt, struct bytes hash, struct
 	return mp_put_uint(b, 1);
 }
 
-static int put_base64(struct buf *text, struct bytes blob)
+int key_blob_encode(struct bytes blob, struct buf *text, struct err *e)
 {
 	size_t len = 4 * ((blob.len + 2) / 3);
 	CLEANUP(cleanup_freep) uint8_t *encoded = malloc(len + 1);
@@ -420,7 +461,7 @@ static int put_base64(struct buf *text, struct bytes blob)
 		if (rc == 0)
 			rc = buf_append(text, encoded + at, len - at < LINE ? len - at : LINE);
 	}
-	return rc;
+	return rc < 0 ? err_nomem(e, "key") : 0;
 }
 
 int key_wrap(const struct key *k, struct bytes passphrase, struct buf *text, struct err *e)
@@ -441,8 +482,7 @@ int key_wrap(const struct key *k, struct bytes passphrase, struct buf *text, str
 	if (rc < 0)
 		return rc;
 	if (put_outer(&blob, (struct bytes){ salt, sizeof(salt) },
-		      (struct bytes){ hash, sizeof(hash) }, buf_bytes(&data)) < 0 ||
-	    put_base64(text, buf_bytes(&blob)) < 0)
+		      (struct bytes){ hash, sizeof(hash) }, buf_bytes(&data)) < 0)
 		return err_nomem(e, "key");
-	return 0;
+	return key_blob_encode(buf_bytes(&blob), text, e);
 }

@@ -75,10 +75,14 @@ int key_make(struct key **out, uint8_t type, const struct chunk_id *repository_i
 /* Append the text that Borg keeps: the key data, encrypted under the passphrase and a new salt, in
  * base64 lines of 70 characters without a newline at the end. */
 int key_wrap(const struct key *k, struct bytes passphrase, struct buf *text, struct err *e);
+/* A repokey with the secrets of a key that key_open_passphrase() made. */
+int key_migrate(struct key **out, const struct key *legacy, struct err *e);
 void key_close(struct key *k); /* wipes; does nothing for NULL */
 DEFINE_CLEANUP(struct key *, key_close);
 
 /* Borg's text form: base64 (characters outside the alphabet skipped) -> the outer map. */
 int key_blob_decode(struct bytes text, struct buf *out, struct err *e);
+/* The reverse, appended: lines of 70 characters, no newline at the end. */
+int key_blob_encode(struct bytes blob, struct buf *text, struct err *e);
 
 #endif

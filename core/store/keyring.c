@@ -5,7 +5,7 @@
  * a descriptor or a person supplies lives in a struct secret.
  */
 
-#include "core/store/keyring.h"
+#include "core/store/keyring_internal.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -29,10 +29,9 @@ enum {
 	PROMPTS = 3,
 };
 
-static const char file_magic[] = "BORG_KEY ";
 static const char key_logger[] = "borg.crypto.key";
 
-enum { MAGIC = sizeof(file_magic) - 1, HEAD = MAGIC + CHUNK_ID_HEX - 1 };
+enum { MAGIC = sizeof(KEYRING_MAGIC) - 1, HEAD = MAGIC + CHUNK_ID_HEX - 1 };
 
 /* Open a key file's candidate: regular files only, and never waiting for a fifo's writer. */
 static int open_regular(const char *path)
@@ -101,7 +100,7 @@ static int read_key_file(struct repo *repo, const char *path, struct buf *blob, 
 		return invalid(repo, path, e);
 	if (rc < 0)
 		return err_set(e, -rc, "key file %s: %s", path, strerror(-rc));
-	if (text.len < MAGIC || memcmp(text.p, file_magic, MAGIC) != 0)
+	if (text.len < MAGIC || memcmp(text.p, KEYRING_MAGIC, MAGIC) != 0)
 		return invalid(repo, path, e);
 	id_hex(&repo_config(repo)->id, hex);
 	if (text.len < HEAD || memcmp(text.p + MAGIC, hex, HEAD - MAGIC) != 0)
@@ -131,7 +130,7 @@ static bool starts_like_our_key(const char *path, const char *hex)
 	uint8_t head[HEAD];
 
 	return fd >= 0 && read_exact(fd, head, HEAD, 0) == 1 &&
-	       memcmp(head, file_magic, MAGIC) == 0 &&
+	       memcmp(head, KEYRING_MAGIC, MAGIC) == 0 &&
 	       memcmp(head + MAGIC, hex, HEAD - MAGIC) == 0;
 }
 
@@ -141,7 +140,8 @@ static void cleanup_dirp(DIR **dir)
 		closedir(*dir);
 }
 
-/* 1: the first good key file of the keys folder, in the folder's order, as Borg takes it. */
+/* The first good key file of the keys folder, in the folder's order, as Borg takes it; without
+ * `blob` the first that begins as one. */
 static int search_keys_dir(struct repo *repo, char **path_out, struct buf *blob, struct err *e)
 {
 	CLEANUP(cleanup_freep) char *keys = NULL;
@@ -163,7 +163,7 @@ static int search_keys_dir(struct repo *repo, char **path_out, struct buf *blob,
 			return err_nomem(e, keys);
 		if (!starts_like_our_key(path, hex))
 			continue;
-		rc = read_key_file(repo, path, blob, e);
+		rc = blob ? read_key_file(repo, path, blob, e) : 0;
 		if (rc == -ENOMEM)
 			return rc;
 		if (rc < 0)
@@ -176,8 +176,7 @@ static int search_keys_dir(struct repo *repo, char **path_out, struct buf *blob,
 			  keys);
 }
 
-/* Make path absolute and remove "//", "/./" and "/../" from the text, without looking at links. */
-static char *absolute(const char *path)
+char *keyring_absolute(const char *path)
 {
 	CLEANUP(cleanup_freep) char *cwd = path[0] == '/' ? strdup("/") : getcwd(NULL, 0);
 	CLEANUP(cleanup_freep) char *whole = cwd ? path_join(cwd, path) : NULL;
@@ -217,13 +216,18 @@ static int find_key_file(struct repo *repo, char **path_out, struct buf *blob, s
 
 	if (!named || !*named)
 		return search_keys_dir(repo, path_out, blob, e);
-	path = absolute(named);
+	path = keyring_absolute(named);
 	if (!path)
 		return err_nomem(e, named);
-	rc = read_key_file(repo, path, blob, e);
+	rc = blob ? read_key_file(repo, path, blob, e) : 0;
 	if (rc == 0)
 		*path_out = TAKE(path);
 	return rc;
+}
+
+int keyring_file_to_replace(struct repo *repo, char **out, struct err *e)
+{
+	return find_key_file(repo, out, NULL, e);
 }
 
 int keyring_find_file(struct repo *repo, char **out, struct err *e)
@@ -305,12 +309,6 @@ static int try_passphrase(struct key **out, const struct lock *l, struct bytes p
 	return rc == -EBADMSG && (!e || !e->msgid) ? invalid(l->repo, l->place, e) : rc;
 }
 
-/* What is done with a passphrase that the environment gives. */
-struct use {
-	int (*fn)(void *arg, struct bytes passphrase, struct err *e);
-	void *arg;
-};
-
 struct attempt { /* to unlock */
 	struct key **out;
 	const struct lock *lock;
@@ -349,7 +347,7 @@ static int passcommand_failed(const struct err *why, struct err *e)
 			  "passcommand supplied in BORG_PASSCOMMAND failed: %s", why->msg);
 }
 
-static int use_passcommand(const struct use *u, const char *command, struct err *e)
+static int use_passcommand(const struct passphrase_use *u, const char *command, struct err *e)
 {
 	CLEANUP(command_words_freep) char **words = NULL;
 	CLEANUP(secret_freep) struct secret *answer = NULL;
@@ -361,7 +359,7 @@ static int use_passcommand(const struct use *u, const char *command, struct err 
 	return u->fn(u->arg, as_text(answer), e);
 }
 
-static int use_descriptor(const struct use *u, int number, struct err *e)
+static int use_descriptor(const struct passphrase_use *u, int number, struct err *e)
 {
 	CLEANUP(secret_freep) struct secret *scratch = secret_new(PASSPHRASE_MAX);
 	CLEANUP(cleanup_closep) int fd = number;
@@ -381,6 +379,8 @@ static int use_descriptor(const struct use *u, int number, struct err *e)
 			break;
 		len += (size_t)n;
 	}
+	/* The number may soon be that of another file. */
+	unsetenv("BORG_PASSPHRASE_FD");
 	if (len == scratch->len)
 		return err_set(e, EFBIG, "BORG_PASSPHRASE_FD: passphrase too long");
 	scratch->len = len;
@@ -405,7 +405,7 @@ static bool env_number(const char *name, int *out)
 	return true;
 }
 
-static int nobody_there(struct err *e)
+int keyring_nobody_there(struct err *e)
 {
 	/* Neither is set, else it would not have come to a question. */
 	return err_set_id(e, ENOTTY, "NoPassphraseFailure",
@@ -419,7 +419,7 @@ static int ask(struct key **out, const struct lock *l, const struct prompt *prom
 	CLEANUP(cleanup_freep) char *text = NULL;
 
 	if (!prompt || !prompt->passphrase)
-		return nobody_there(e);
+		return keyring_nobody_there(e);
 	if (asprintf(&text, "Enter passphrase for key %s: ", l->place) < 0) {
 		text = NULL;
 		return err_nomem(e, "prompt");
@@ -429,7 +429,7 @@ static int ask(struct key **out, const struct lock *l, const struct prompt *prom
 		int rc = prompt->passphrase(prompt->arg, text, &typed, e);
 
 		if (rc == -ENOTTY)
-			return nobody_there(e);
+			return keyring_nobody_there(e);
 		if (rc < 0)
 			return rc;
 		rc = try_passphrase(out, l, secret_bytes(typed), e);
@@ -440,10 +440,7 @@ static int ask(struct key **out, const struct lock *l, const struct prompt *prom
 			  "exceeded the maximum password retries");
 }
 
-enum { NOT_DEFINED = 1 };
-
-/* The passphrase that the environment defines, in Borg's order; NOT_DEFINED where it does not. */
-static int use_defined(const struct use *u, struct err *e)
+int keyring_use_defined(const struct passphrase_use *u, struct err *e)
 {
 	const char *passphrase = getenv("BORG_PASSPHRASE");
 	const char *command = getenv("BORG_PASSCOMMAND");
@@ -455,17 +452,17 @@ static int use_defined(const struct use *u, struct err *e)
 		return use_passcommand(u, command, e);
 	if (env_number("BORG_PASSPHRASE_FD", &fd))
 		return use_descriptor(u, fd, e);
-	return NOT_DEFINED;
+	return PASSPHRASE_NOT_DEFINED;
 }
 
 static int open_lock(struct key **out, const struct lock *l, const struct prompt *prompt,
 		     struct err *e)
 {
 	struct attempt attempt = { out, l };
-	struct use use = { try_defined, &attempt };
-	int rc = use_defined(&use, e);
+	struct passphrase_use use = { try_defined, &attempt };
+	int rc = keyring_use_defined(&use, e);
 
-	if (rc != NOT_DEFINED)
+	if (rc != PASSPHRASE_NOT_DEFINED)
 		return rc;
 	rc = try_passphrase(out, l, bytes_str(""), e);
 	return rc == -EKEYREJECTED ? ask(out, l, prompt, e) : rc;
@@ -486,7 +483,7 @@ static bool workaround(const char *name)
 	return false;
 }
 
-static const struct key_traits *identify(struct bytes manifest, struct err *e)
+const struct key_traits *keyring_identify(struct bytes manifest, struct err *e)
 {
 	const struct key_traits *traits;
 
@@ -504,11 +501,20 @@ static const struct key_traits *identify(struct bytes manifest, struct err *e)
 	return traits;
 }
 
+int keyring_blob(struct repo *repo, const struct key_traits *type, struct buf *blob,
+		 struct err *e)
+{
+	CLEANUP(cleanup_freep) char *place = NULL;
+
+	return type->store == KEY_IN_FILE ? find_key_file(repo, &place, blob, e)
+					  : repo_blob(repo, &place, blob, e);
+}
+
 int keyring_unlock(struct key **out, struct repo *repo, struct bytes manifest,
 		   const struct prompt *prompt, struct err *e)
 {
 	CLEANUP(lock_fini) struct lock l = { .repo = repo };
-	const struct key_traits *traits = identify(manifest, e);
+	const struct key_traits *traits = keyring_identify(manifest, e);
 	int rc;
 
 	if (!traits)
@@ -525,170 +531,4 @@ int keyring_unlock(struct key **out, struct repo *repo, struct bytes manifest,
 	if (rc < 0)
 		return rc;
 	return open_lock(out, &l, prompt, e);
-}
-
-/* --- new keys --- */
-
-enum { NEW_PROMPTS = 10, KEY_NAME_MAX = 100 };
-
-/* "host__path" with every character that is none of a word made "_", as Borg names key files. */
-static char *key_file_name(const struct repo *repo)
-{
-	const char *text = repo_canonical(repo);
-	size_t len = strlen(text), start = 0, n = 0;
-	char *name = malloc(len + 1);
-
-	if (!name)
-		return NULL;
-	for (size_t i = 0; i < len; i++)
-		name[n++] = isalnum((unsigned char)text[i]) || text[i] == '_' ||
-					    (unsigned char)text[i] >= 0x80
-				    ? text[i]
-				    : '_';
-	while (start < n && name[start] == '_')
-		start++;
-	while (n > start && name[n - 1] == '_')
-		n--;
-	memmove(name, name + start, n - start);
-	n -= start;
-	name[n < KEY_NAME_MAX ? n : KEY_NAME_MAX] = '\0';
-	return name;
-}
-
-/* Where a new key file goes: $BORG_KEY_FILE, else a name in the keys folder that is free. */
-static int new_key_path(const struct repo *repo, char **out, struct err *e)
-{
-	const char *named = getenv("BORG_KEY_FILE");
-	CLEANUP(cleanup_freep) char *dir = NULL;
-	CLEANUP(cleanup_freep) char *name = NULL;
-	CLEANUP(cleanup_freep) char *path = NULL;
-	int rc;
-
-	if (named && *named) {
-		*out = absolute(named);
-		return *out ? 0 : err_nomem(e, named);
-	}
-	rc = dirs_keys(&dir, e);
-	if (rc < 0)
-		return rc;
-	name = key_file_name(repo);
-	path = name ? path_join(dir, name) : NULL;
-	for (unsigned i = 2; path && access(path, F_OK) == 0; i++) {
-		free(path);
-		if (asprintf(&path, "%s/%s.%u", dir, name, i) < 0)
-			path = NULL;
-	}
-	*out = TAKE(path);
-	return *out ? 0 : err_nomem(e, "key file");
-}
-
-static int write_key_file(const struct repo *repo, const char *path, const struct buf *text,
-			  struct err *e)
-{
-	CLEANUP(buf_fini) struct buf file = BUF_INIT;
-	char hex[CHUNK_ID_HEX];
-
-	if (buf_append_str(&file, file_magic) < 0 ||
-	    buf_append_str(&file, id_hex(&repo_config(repo)->id, hex)) < 0 ||
-	    buf_append_byte(&file, '\n') < 0 || buf_append(&file, text->p, text->len) < 0 ||
-	    buf_append_byte(&file, '\n') < 0)
-		return err_nomem(e, path);
-	return file_replace(path, buf_bytes(&file), 0600, e);
-}
-
-int keyring_save(struct repo *repo, const struct key *key, struct bytes passphrase,
-		 const char *path, struct err *e)
-{
-	CLEANUP(buf_fini) struct buf text = BUF_INIT;
-	int rc = key_wrap(key, passphrase, &text, e);
-
-	if (rc < 0)
-		return rc;
-	if (path)
-		return write_key_file(repo, path, &text, e);
-	if (buf_append_byte(&text, 0) < 0)
-		return err_nomem(e, "key");
-	return repo_save_key(repo, (const char *)text.p, e);
-}
-
-struct making {
-	struct repo *repo;
-	struct key *key;
-	char *path; /* NULL: into the repository */
-};
-
-static int save_under(void *arg, struct bytes passphrase, struct err *e)
-{
-	struct making *m = arg;
-
-	m->key->passphrase_empty = passphrase.len == 0;
-	return keyring_save(m->repo, m->key, passphrase, m->path, e);
-}
-
-/* A new passphrase by hand, twice the same. */
-static int ask_new(const struct prompt *prompt, struct secret **out, struct err *e)
-{
-	for (int i = 0; i < NEW_PROMPTS; i++) {
-		CLEANUP(secret_freep) struct secret *first = NULL;
-		CLEANUP(secret_freep) struct secret *second = NULL;
-		int rc = prompt->passphrase(prompt->arg, "Enter new passphrase: ", &first, e);
-
-		if (rc == 0)
-			rc = prompt->passphrase(prompt->arg,
-						"Enter same passphrase again: ", &second, e);
-		if (rc == -ENOTTY)
-			return nobody_there(e);
-		if (rc < 0)
-			return rc;
-		if (bytes_equal(secret_bytes(first), secret_bytes(second))) {
-			*out = TAKE(first);
-			log_info(key_logger, "Remember your passphrase. Your data will be "
-					     "inaccessible without it.");
-			return 0;
-		}
-		log_error(key_logger, "Passphrases do not match");
-	}
-	return err_set_id(e, EKEYREJECTED, "PasswordRetriesExceeded",
-			  "exceeded the maximum password retries");
-}
-
-/* $BORG_NEW_PASSPHRASE, else what defines the present one, else a question. */
-static int with_new_passphrase(const struct use *u, const struct prompt *prompt, struct err *e)
-{
-	CLEANUP(secret_freep) struct secret *typed = NULL;
-	const char *defined = getenv("BORG_NEW_PASSPHRASE");
-	int rc;
-
-	if (defined)
-		return u->fn(u->arg, bytes_str(defined), e);
-	rc = use_defined(u, e);
-	if (rc != NOT_DEFINED)
-		return rc;
-	if (!prompt || !prompt->passphrase)
-		return nobody_there(e);
-	rc = ask_new(prompt, &typed, e);
-	return rc < 0 ? rc : u->fn(u->arg, secret_bytes(typed), e);
-}
-
-int keyring_create(struct key **out, struct repo *repo, const struct key_traits *type,
-		   const struct prompt *prompt, struct err *e)
-{
-	struct making m = { .repo = repo };
-	struct use use = { save_under, &m };
-	int rc = key_make(&m.key, (uint8_t)type->type, &repo_config(repo)->id, e);
-
-	if (rc == 0 && type->store == KEY_IN_FILE)
-		rc = new_key_path(repo, &m.path, e);
-	if (rc == 0)
-		rc = with_new_passphrase(&use, prompt, e);
-	if (rc == 0) {
-		log_info(key_logger, "Key in \"%s\" created.",
-			 m.path ? m.path : repo_canonical(repo));
-		log_info(key_logger,
-			 "Keep this key safe. Your data will be inaccessible without it.");
-		*out = TAKE(m.key);
-	}
-	key_close(m.key);
-	free(m.path);
-	return rc;
 }

@@ -23,12 +23,28 @@ int keyring_find_file(struct repo *repo, char **out, struct err *e);
 
 /*
  * A new key for a new repository, kept where its type keeps it, under a passphrase from
- * BORG_NEW_PASSPHRASE, the variables that keyring_unlock() uses, or a person.
+ * BORG_NEW_PASSPHRASE, the variables that keyring_unlock() uses, or a person.  A key file has its name
+ * from the repository's, as given; none is ever overwritten (-EEXIST).
  */
-int keyring_create(struct key **out, struct repo *repo, const struct key_traits *type,
-		   const struct prompt *prompt, struct err *e);
+int keyring_create(struct key **out, struct repo *repo, const struct location *where,
+		   const struct key_traits *type, const struct prompt *prompt, struct err *e);
 /* Keep the key under this passphrase: in the file `path`, or in the repository where that is NULL. */
 int keyring_save(struct repo *repo, const struct key *key, struct bytes passphrase,
 		 const char *path, struct err *e);
+/* Keep an unlocked key under a new passphrase, where it is kept now; the place is on the heap. */
+int keyring_change_passphrase(struct repo *repo, const struct key *key,
+			      const struct prompt *prompt, char **place, struct err *e);
+
+/* The key data of a repository, still locked, and the kind of key, by the stored manifest; NULL (the
+ * kind) where it is none we know. */
+const struct key_traits *keyring_identify(struct bytes manifest, struct err *e);
+int keyring_blob(struct repo *repo, const struct key_traits *type, struct buf *blob,
+		 struct err *e);
+/* Keep key data that was saved elsewhere, in place of what is there. */
+int keyring_restore(struct repo *repo, const struct location *where,
+		    const struct key_traits *type, struct bytes blob, struct err *e);
+/* The passphrase mode of before 1.0: a repokey of the same secrets, under a new passphrase. */
+int keyring_migrate(struct repo *repo, struct bytes manifest, const struct prompt *prompt,
+		    struct err *e);
 
 #endif

@@ -24,6 +24,9 @@ struct prompt {
 	 */
 	bool (*confirm)(void *arg, const char *msgid, const char *text, const char *false_text,
 			const char *env_name);
+	/* Offer to show a new passphrase that was typed ($BORG_DISPLAY_PASSPHRASE answers).  NULL:
+	 * never. */
+	void (*display)(void *arg, struct bytes passphrase);
 };
 
 #endif
