@@ -14,19 +14,18 @@
 
 struct damage {
 	const char *name;
-	bool ours_only; /* Borg overlooks it, or fails */
 };
 
 static const struct damage damages[] = {
-	{ "none", false },          { "payload", false },       { "big_payload", false },
-	{ "checksum", false },      { "size", false },          { "small_size", false },
-	{ "magic", false },         { "truncated", false },     { "truncated_head", false },
-	{ "emptied", false },       { "short", false },         { "missing", false },
-	{ "garbage", false },       { "zeros", false },         { "lost_commit", false },
-	{ "broken_commit", false }, { "no_commit", false },     { "no_commit_no_index", false },
-	{ "missing_index", false }, { "corrupt_index", false }, { "wrong_index", false },
-	{ "new_index", false },     { "missing_hints", false }, { "corrupt_hints", false },
-	{ "nothing_left", false },
+	{ "none" },          { "payload" },       { "big_payload" },
+	{ "checksum" },      { "size" },          { "small_size" },
+	{ "magic" },         { "truncated" },     { "truncated_head" },
+	{ "emptied" },       { "short" },         { "missing" },
+	{ "garbage" },       { "zeros" },         { "lost_commit" },
+	{ "broken_commit" }, { "no_commit" },     { "no_commit_no_index" },
+	{ "missing_index" }, { "corrupt_index" }, { "wrong_index" },
+	{ "new_index" },     { "missing_hints" }, { "corrupt_hints" },
+	{ "nothing_left" },
 };
 
 /* What the other side prints, on the heap. */
@@ -128,7 +127,98 @@ static void is_found_and_repaired_as_by_borg(const void *row)
 	test_dir_remove(dir);
 }
 
+/* --- parts --- */
+
+static void wait_once(void *arg, size_t done, size_t total)
+{
+	bool *waited = arg;
+
+	(void)done;
+	(void)total;
+	if (!*waited)
+		usleep(1100000);
+	*waited = true;
+}
+
+/* A second is up after the first segment; the rest is done the next time, damage included. */
+static void parts_follow_each_other(void **state)
+{
+	bool waited = false;
+	struct repo_check_options first = { .max_duration = 1,
+					    .progress = wait_once,
+					    .progress_arg = &waited };
+	struct repo_check_options rest = { .max_duration = 3600 };
+	char *dir = test_dir_make();
+	char *ours = path_join(dir, "ours");
+
+	(void)state;
+	free(peer("make", ours, ""));
+	free(peer("damage", ours, "payload"));
+	assert_int_equal(check_ours(ours, &first), 0);
+	run("grep -qx 'last_segment_checked = 0' %s/config", ours);
+	assert_int_equal(check_ours(ours, &rest), 1);
+	run("! grep -q last_segment_checked %s/config", ours);
+	free(ours);
+	test_dir_remove(dir);
+}
+
+static void append_only_is_not_repaired(void **state)
+{
+	struct repo_check_options repair = { .repair = true };
+	struct repo_options open = { .config_only = true };
+	struct location where = { .proto = LOCATION_FILE };
+	char *dir = test_dir_make();
+	struct repo *r = NULL;
+
+	(void)state;
+	where.path = path_join(dir, "ours");
+	free(peer("make", where.path, ""));
+	run("sed -i 's/append_only = 0/append_only = 1/' %s/config", where.path);
+	assert_int_equal(repo_open(&r, &where, &open, NULL), 0);
+	assert_int_equal(repo_check(r, &repair, NULL), -ENOLCK);
+	assert_int_equal(repo_lock(r, 0, NULL), 0);
+	assert_int_equal(repo_check(r, &repair, NULL), -EPERM);
+	assert_int_equal(repo_unlock(r, NULL), 0);
+	repo_close(r);
+	free(where.path);
+	test_dir_remove(dir);
+}
+
+static void is_loaded_afterwards(void **state)
+{
+	struct repo_check_options look = { 0 };
+	struct repo_options open = { .config_only = true };
+	struct location where = { .proto = LOCATION_FILE };
+	struct chunk_id id = { { 4 } };
+	char *dir = test_dir_make();
+	struct repo *r = NULL;
+
+	(void)state;
+	where.path = path_join(dir, "ours");
+	free(peer("make", where.path, ""));
+	assert_int_equal(repo_open(&r, &where, &open, NULL), 0);
+	assert_int_equal(repo_lock(r, 0, NULL), 0);
+	assert_int_equal(repo_check(r, &look, NULL), 0);
+	assert_int_equal(repo_load(r, NULL), 0);
+	assert_int_equal(repo_has(r, &id, NULL), 1);
+	assert_int_equal(repo_delete(r, &id, NULL), 0);
+	assert_int_equal(repo_commit(r, NULL), 0);
+	assert_int_equal(repo_unlock(r, NULL), 0);
+	assert_int_equal(repo_has(r, &id, NULL), 0);
+	repo_close(r);
+	assert_int_equal(check_ours(where.path, &look), 0);
+	free(where.path);
+	test_dir_remove(dir);
+}
+
 int main(void)
 {
-	return run_table(damages, is_found_and_repaired_as_by_borg);
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(parts_follow_each_other),
+		cmocka_unit_test(append_only_is_not_repaired),
+		cmocka_unit_test(is_loaded_afterwards),
+	};
+	int failed = run_table(damages, is_found_and_repaired_as_by_borg);
+
+	return failed + cmocka_run_group_tests(tests, NULL, NULL);
 }

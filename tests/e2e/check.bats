@@ -185,6 +185,20 @@ found_and_repaired() {
 	found_and_repaired
 }
 
+@test "archives that no honest borg writes" {
+	for kind in names cycles sizes negative swapped bomb counts archive_object; do
+		rm -rf hostile base2
+		cp -a base base2
+		cp -a repo hostile
+		theirs forge hostile hostile $kind
+		run theirs "$ALCOVE" check --verify-data hostile
+		[[ $status -le 1 && $output != *Sanitizer* ]] || fail "$kind: $output"
+		run theirs "$ALCOVE" check --repair --verify-data hostile
+		[[ $status -eq 0 && $output != *Sanitizer* ]] || fail "$kind: $output"
+		theirs "$ALCOVE" check --verify-data hostile
+	done
+}
+
 @test "one archive, some archives" {
 	forge lose repo file a big 2
 	run "$ALCOVE" check -v repo::b
