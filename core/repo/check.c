@@ -107,6 +107,8 @@ static int determine_transaction(struct check *c, struct err *e)
 	if (rc == 0 && writer_transaction(c->current) != NO_TRANSACTION) {
 		c->transaction = (uint32_t)writer_transaction(c->current);
 		c->committed = true;
+		if (c->options->repair)
+			writer_close(TAKE(c->current)); /* it is not asked what it says */
 		return 0;
 	}
 	log_debug(logger, "Failed to read committed index (%s)", why.msg);
