@@ -7,7 +7,11 @@ of what was not synced), is judged by stock borg's own code, and the command is 
     --bin DIR       where alcove and tests/support/ are built     --work DIR     kept; default: made in /dev/shm
     --every K       each K-th n only, the first drawn             --kinds A,B    of KINDS, default all, drawn for each n
     --each          every kind at every n                         --seed N       repeats a run
-    --only N        this n alone
+    --only N        this n alone                                  --borg14 PATH  looks at some of the results, too
+    --times N       instead: N runs, killed whenever it happens
+
+The scenario `turns` is another kind of test: --times N commands of both programs in turn, some of them killed, and no
+AES-CTR counter is used twice.
 """
 import argparse
 import hashlib
@@ -18,6 +22,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 
 import borg.archiver  # once: what borg does is done in children
@@ -76,6 +81,7 @@ class Work:
     def __init__(self, options):
         self.dir = os.path.realpath(options.work)
         self.bin = os.path.realpath(options.bin)
+        self.borg14 = options.borg14
         self.start, self.live, self.disk, self.log = (os.path.join(self.dir, x) for x in ('start', 'live', 'disk', 'log'))
 
     def clean(self):
@@ -93,8 +99,20 @@ class Work:
         shutil.rmtree(self.start, ignore_errors=True)
         os.rename(self.live, self.start)
 
-    def run(self, argv, stdin='', env=None, fault=None):
-        env = dict(os.environ, **(env or {}))
+    def run_for(self, seconds, argv, stdin=''):
+        """Killed after that time."""
+        program = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            out, said = program.communicate(stdin, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            program.kill()
+            out, said = program.communicate()
+        return subprocess.CompletedProcess(argv, program.returncode, out, said)
+
+    def run(self, argv, stdin='', fault=None):
+        if fault and fault[1] == 'time':
+            return self.run_for(fault[0], argv, stdin)
+        env = dict(os.environ)
         if fault:
             n, kind, seed = fault
             env.update(LD_PRELOAD=self.bin + '/tests/support/faults.so', FAULTS_FOLDER=self.live, FAULTS_DISK=self.disk,
@@ -267,6 +285,7 @@ class Program:
         os.environ.update(HOME=work.live + '/home', BORG_BASE_DIR=work.live + '/base', BORG_PASSPHRASE='test', TZ='UTC',
                           BORG_RELOCATED_REPO_ACCESS_IS_OK='yes', BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK='yes')
         self.start_seen = {}
+        self.unsynced = False  # after a kill: the next run's end is a power cut
 
     def borg(self, *argv, cwd=None):
         code, said = in_child(borg_main, cwd or self.work.dir, argv)
@@ -274,14 +293,16 @@ class Program:
         demand(code == 0, 'borg %s: %d: %s' % (' '.join(argv), code, said))
         return said
 
-    def alcove(self, *argv, fault=None):
-        argv = [x.replace('REPO', self.repo) for x in argv]
+    def program(self, path, *argv, fault=None):
         here = os.getcwd()
         os.chdir(self.work.dir)
         try:
-            return self.work.run([self.work.bin + '/alcove', *argv], fault=fault)
+            return self.work.run([path, *(x.replace('REPO', self.repo) for x in argv)], fault=fault)
         finally:
             os.chdir(here)
+
+    def alcove(self, *argv, fault=None):
+        return self.program(self.work.bin + '/alcove', *argv, fault=fault)
 
     def make_tree(self, name, base=None):
         path = os.path.join(self.work.dir, name)
@@ -343,21 +364,29 @@ class Program:
         demand(set(must) <= set(there) <= set(must) | set(may), 'archives: %s' % there)
         for name in there:
             self.is_right(name)
-        return there
+        if self.work.borg14 and self.rng.random() < 0.2:
+            done = self.program(self.work.borg14, 'check', '--verify-data', self.repo)
+            demand(done.returncode == 0 and not done.stderr, 'borg 1.4: ' + done.stderr)
 
     def again(self, *argv):
-        done = self.alcove(*argv)
-        rest = [x for x in done.stderr.splitlines() if 'tale lock' not in x and 'stale' not in x]
+        cut, self.unsynced = self.unsynced, False
+        if cut:
+            shutil.rmtree(self.work.disk + '.nodes')
+        done = self.alcove(*argv, fault=(0, 'all', 0) if cut else None)
         demand(done.returncode == 0, 'not again: %d: %s' % (done.returncode, done.stderr))
         self.count_counters()
-        return rest
+        if cut:
+            self.work.cut_power()
 
     def verify(self, done, kind):
         """Borg looks, the command is run again, borg looks; or, as often, without borg's first look."""
         must, may = self.expected(done)
         if kind is None or self.rng.random() < 0.5:
             self.is_clean(must, may)
+        else:
+            self.unsynced = kind == 'kill'
         must, may = self.run_again(must, may)
+        self.unsynced = False
         self.is_clean(must, may)
         self.alcove_goes_on()
 
@@ -389,6 +418,43 @@ class Create(Program):
             return must + ['new', 'new.2'], may
         self.again(*self.argv)
         return must + ['new'], may
+
+
+class Turns(Program):
+    """Both programs on one repository."""
+
+    def turn(self, i):
+        ours = self.rng.random() < 0.5
+        program = self.work.bin + '/alcove' if ours else '/usr/bin/borg'
+        there = self.archives() if i % 3 == 2 else []
+        if len(there) > 4:
+            argv = ['delete', 'REPO::' + there[0]] if self.has_delete or not ours else ['compact', 'REPO']
+        elif i % 5 == 4:
+            argv = ['compact', 'REPO']
+        else:
+            tree = self.rng.choice(['a', 'b', 'c', 'new'])
+            self.make_tree('x%d' % i, tree)
+            self.trees['x%d' % i] = facts('%s/x%d' % (self.work.dir, i))
+            argv = ['create', 'REPO::x%d' % i, 'x%d' % i]
+        killed = self.rng.random() < 0.6
+        shutil.rmtree(self.work.disk + '.nodes', ignore_errors=True)
+        shutil.rmtree(self.work.disk, ignore_errors=True)
+        subprocess.run(['cp', '-a', self.work.live, self.work.disk], check=True)
+        kind = self.rng.choice(KILLS)
+        done = self.program(program, *argv, fault=(self.rng.randrange(1, 130) if killed else 0, kind, self.rng.randrange(1 << 30)))
+        demand(done.returncode == 0 or killed, '%s: %d: %s' % (argv, done.returncode, done.stderr))
+        self.count_counters()
+        if killed and kind != 'kill':
+            self.work.cut_power()
+
+    def play(self, count):
+        self.work.reset()
+        self.seen = dict(self.start_seen)
+        self.has_delete = self.alcove('delete', '--help').returncode == 0
+        for i in range(count):
+            self.turn(i)
+        self.is_clean([], self.archives())
+        print('turns: %d, %d payloads' % (count, len(self.seen)))
 
 
 class CreateKnown(Create):
@@ -462,6 +528,50 @@ class Prune(Delete):
         return ['c'], []
 
 
+class Repair(Program):
+    """A damaged segment, and one that is gone: what borg makes of it is what there must be in the end.  In between, borg
+    may well see damage."""
+    argv = ['check', '--repair', 'REPO']
+
+    def prepare_more(self):
+        os.environ['BORG_CHECK_I_KNOW_WHAT_I_AM_DOING'] = 'YES'
+        large = sorted(self.segments(), key=os.path.getsize)[-4:]
+        damaged, gone = self.rng.sample(large, 2)
+        with open(damaged, 'r+b') as f:
+            f.seek(self.rng.randrange(100, os.path.getsize(damaged) - 100))
+            f.write(bytes(100))
+        os.unlink(gone)
+        undamaged = self.work.dir + '/damaged'
+        shutil.rmtree(undamaged, ignore_errors=True)
+        shutil.copytree(self.work.live, undamaged, symlinks=True)
+        in_child(borg_main, self.work.dir, ['check', '--repair', self.repo])
+        self.repaired = {name: self.extracted(name) for name in self.archives()}
+        shutil.rmtree(self.work.live)
+        os.rename(undamaged, self.work.live)
+
+    def segments(self):
+        for folder, _, names in os.walk(self.repo + '/data'):
+            yield from (os.path.join(folder, name) for name in names)
+
+    def extracted(self, name):
+        out = self.work.dir + '/out'
+        shutil.rmtree(out, ignore_errors=True)
+        os.makedirs(out)
+        in_child(borg_main, out, ['extract', '%s::%s' % (self.repo, name)])
+        return facts(out)
+
+    def is_right(self, name):
+        if name in self.repaired:
+            demand(self.extracted(name) == self.repaired[name], 'archive %s is not as borg repairs it' % name)
+        else:
+            super().is_right(name)
+
+    def verify(self, done, kind):
+        self.again(*self.argv)
+        self.is_clean(self.repaired, [])
+        self.alcove_goes_on()
+
+
 SCENARIOS = {
     'repository': Repository,
     'repository-first': RepositoryFirst,
@@ -471,6 +581,8 @@ SCENARIOS = {
     'rename': Rename,
     'delete': Delete,
     'prune': Prune,
+    'repair': Repair,
+    'turns': Turns,
 }
 
 
@@ -483,12 +595,27 @@ def once(work, scenario, n, kind, seed):
 
 
 def total_of(work, scenario):
+    """Changes that the command makes, and its seconds."""
     work.reset()
+    start = time.monotonic()
     done = scenario.command((0, 'kill', 0))
+    seconds = time.monotonic() - start
     demand(done.returncode == 0, 'without a fault: ' + done.stderr)
     changes = work.changes()
     scenario.verify(done, None)
-    return len(changes)
+    return len(changes), seconds
+
+
+def faults_of(options, rng, total, seconds):
+    if options.times:
+        for _ in range(options.times):
+            yield rng.random() * seconds, 'time'
+        return
+    kinds = options.kinds.split(',')
+    # One more than there are: the power goes after the program has ended.
+    for n in [options.only] if options.only else range(1 + rng.randrange(options.every), total + 2, options.every):
+        for kind in kinds if options.each else [rng.choice(kinds)]:
+            yield n, kind
 
 
 def main():
@@ -501,6 +628,8 @@ def main():
     parser.add_argument('--each', action='store_true')
     parser.add_argument('--seed', type=int, default=random.randrange(1 << 30))
     parser.add_argument('--only', type=int)
+    parser.add_argument('--times', type=int)
+    parser.add_argument('--borg14')
     options = parser.parse_args()
     if options.work:
         return play(options)
@@ -517,19 +646,20 @@ def play(options):
     print('seed %d' % options.seed)
     work.clean()
     scenario.prepare()
-    total = total_of(work, scenario)
-    kinds, wrong, runs = options.kinds.split(','), 0, 0
-    # One more than there are: the power goes after the program has ended.
-    for n in [options.only] if options.only else range(1 + rng.randrange(options.every), total + 2, options.every):
-        for kind in kinds if options.each else [rng.choice(kinds)]:
-            runs += 1
-            try:
-                once(work, scenario, n, kind, rng.randrange(1 << 30) if not options.only else options.seed)
-            except Wrong as e:
-                wrong += 1
-                changes = work.changes()
-                print('wrong: %s at %d: %s\n%s' % (kind, n, changes[n - 1] if n <= len(changes) else 'the end', e))
-    print('%s: %d changes, %d runs, %d wrong' % (options.scenario, total, runs, wrong))
+    if options.scenario == 'turns':
+        scenario.play(options.times or 10)
+        return 0
+    total, seconds = total_of(work, scenario)
+    faults = list(faults_of(options, rng, total, seconds))
+    wrong = 0
+    for n, kind in faults:
+        try:
+            once(work, scenario, n, kind, rng.randrange(1 << 30))
+        except Wrong as e:
+            wrong += 1
+            changes = work.changes() if kind != 'time' else []
+            print('wrong: %s at %g: %s\n%s' % (kind, n, changes[n - 1] if 0 < n <= len(changes) else '', e))
+    print('%s: %d changes, %d runs, %d wrong' % (options.scenario, total, len(faults), wrong))
     return 1 if wrong else 0
 
 

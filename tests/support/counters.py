@@ -1,7 +1,7 @@
 """counters.py REPOSITORY [SEEN] - no AES-CTR counter is used twice in a repository.
 
-Every PUT of every segment, committed or not, damaged tails included, says the first counter of its payload and by its
-length how many follow.  Two payloads with a counter in common fail; a copy of a payload, as compaction makes them, is the
+Every PUT of every segment, committed or not, a tail that is cut off included, says the first counter of its payload and
+by its length how many follow.  What has been damaged says nothing.  Two payloads with a counter in common fail; a copy of a payload, as compaction makes them, is the
 same one.  SEEN is a file that keeps what was found, so that segments which have been removed in the meantime still count.
 The repository has one key; those that do not encrypt, have no counters.
 """
@@ -9,6 +9,7 @@ import json
 import os
 import struct
 import sys
+import zlib
 
 HEAD = struct.Struct('<IIB')
 ENCRYPTED = (0x00, 0x01, 0x03, 0x04, 0x05)  # type bytes: passphrase, keyfile, repokey; blake2 of both
@@ -20,10 +21,11 @@ def payloads(segment):
     """Payload of each PUT, and its length; the last one may be cut off."""
     off = 8
     while off + HEAD.size <= len(segment):
-        _, size, tag = HEAD.unpack_from(segment, off)
+        crc, size, tag = HEAD.unpack_from(segment, off)
         if size < HEAD.size or tag > 2:
-            return  # a tail that never was whole: what follows cannot be told
-        if tag == PUT:
+            return  # where the next one begins cannot be told
+        whole = off + size <= len(segment)
+        if tag == PUT and (not whole or zlib.crc32(segment[off + 4:off + size]) == crc):
             yield segment[off + HEAD.size + 32:off + size]
         off += size
 
