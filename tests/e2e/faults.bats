@@ -4,10 +4,17 @@
 
 load lib
 
-faults() { # [OPTION...] SCENARIO, with every K-th call unless in soak
+run_faults() {
+	"$PYTHON" "$E2E/faults.py" --bin "$(dirname "$(realpath "$ALCOVE")")" "$@"
+}
+
+faults() { # SCENARIO, with every K-th call unless in soak
 	local options=(--every "$K")
-	[[ -z ${ALCOVE_SOAK:-} ]] || options=(--each)
-	"$PYTHON" "$E2E/faults.py" --bin "$(dirname "$(realpath "$ALCOVE")")" "${options[@]}" "$@"
+	if [[ -n ${ALCOVE_SOAK:-} ]]; then
+		b14 --version >/dev/null
+		options=(--each --borg14 "$B14")
+	fi
+	run_faults "${options[@]}" "$1"
 }
 
 @test "a repository's commits hold, and are seen by borg" {
@@ -21,17 +28,39 @@ faults() { # [OPTION...] SCENARIO, with every K-th call unless in soak
 # What follows also counts AES-CTR counters, and lets our program go on with the caches that it has.
 
 @test "create" {
-	K=30 faults create
+	K=35 faults create
 }
 
 @test "create, with caches of the last time" {
-	K=25 faults create-known
+	K=35 faults create-known
+}
+
+@test "delete" {
+	K=35 faults delete
+}
+
+@test "prune" {
+	K=35 faults prune
 }
 
 @test "compact" {
-	K=20 faults compact
+	K=30 faults compact
 }
 
 @test "rename" {
-	K=20 faults rename
+	K=35 faults rename
+}
+
+@test "check --repair" {
+	K=40 faults repair
+}
+
+@test "kill -9 at any moment" {
+	for scenario in create create-known delete prune compact; do
+		run_faults --times "$(soak 1 200)" "$scenario"
+	done
+}
+
+@test "no counter is used twice, by both programs in turn, under kill -9" {
+	run_faults --times "$(soak 10 200)" turns
 }

@@ -14,6 +14,7 @@ The scenario `turns` is another kind of test: --times N commands of both program
 AES-CTR counter is used twice.
 """
 import argparse
+import gc
 import hashlib
 import os
 import random
@@ -357,12 +358,12 @@ class Program:
         demand(facts(os.path.join(out, tree)) == self.trees[tree], 'archive %s is another' % name)
 
     def is_clean(self, must, may):
-        """Borg has nothing to say of it, and its archives are all of must, some of may, all of them right."""
+        """Borg has nothing to say of it, and its archives are all of must and some of may; two of them are looked at."""
         said = self.borg('check', '--verify-data', self.repo)
         demand(not said, 'check: ' + said)
         there = self.archives()
         demand(set(must) <= set(there) <= set(must) | set(may), 'archives: %s' % there)
-        for name in there:
+        for name in self.rng.sample(there, min(2, len(there))):
             self.is_right(name)
         if self.work.borg14 and self.rng.random() < 0.2:
             done = self.program(self.work.borg14, 'check', '--verify-data', self.repo)
@@ -422,6 +423,7 @@ class Create(Program):
 
 class Turns(Program):
     """Both programs on one repository."""
+    modes = ['repokey', 'repokey-blake2', 'keyfile', 'keyfile-blake2']
 
     def turn(self, i):
         ours = self.rng.random() < 0.5
@@ -440,12 +442,15 @@ class Turns(Program):
         shutil.rmtree(self.work.disk + '.nodes', ignore_errors=True)
         shutil.rmtree(self.work.disk, ignore_errors=True)
         subprocess.run(['cp', '-a', self.work.live, self.work.disk], check=True)
-        kind = self.rng.choice(KILLS)
+        kind = self.rng.choice(KILLS) if ours else 'kill'  # after a power cut, borg is not always clean
         done = self.program(program, *argv, fault=(self.rng.randrange(1, 130) if killed else 0, kind, self.rng.randrange(1 << 30)))
         demand(done.returncode == 0 or killed, '%s: %d: %s' % (argv, done.returncode, done.stderr))
         self.count_counters()
         if killed and kind != 'kill':
             self.work.cut_power()
+        if self.rng.random() < 0.2:
+            said = self.borg('check', '--repository-only', self.repo)
+            demand(not said, 'turn %d, %s, %s: %s' % (i, argv, kind if killed else 'not killed', said))
 
     def play(self, count):
         self.work.reset()
@@ -645,6 +650,7 @@ def play(options):
     scenario = SCENARIOS[options.scenario](work, rng)
     print('seed %d' % options.seed)
     work.clean()
+    gc.freeze()  # children share what is there
     scenario.prepare()
     if options.scenario == 'turns':
         scenario.play(options.times or 10)
