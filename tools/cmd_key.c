@@ -356,6 +356,12 @@ static int run_change(struct run *run, void *arg, struct err *e)
 	CLEANUP(cleanup_freep) char *place = NULL;
 	int rc = run_open_reader(run, &reader, &args->where, e);
 
+	if (rc == 0) {
+		struct manifest *m = reader_manifest(reader);
+
+		rc = manifest_check_features(m, MANIFEST_CHECK, e);
+		reader_manifest_unref(reader, m);
+	}
 	if (rc == 0 && reader->key->traits->store == KEY_IN_NONE) {
 		puts("This repository is not encrypted, cannot change the passphrase.");
 		run->exit_code = RC_FAILED;

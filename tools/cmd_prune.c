@@ -127,6 +127,14 @@ static int prune(struct pruning *p, struct err *e)
 {
 	int rc;
 
+	if (!keep_rules_given(&p->args->rules)) {
+		log_error(logger, "At least one of the \"keep-within\", \"keep-last\", "
+				  "\"keep-secondly\", \"keep-minutely\", \"keep-hourly\", "
+				  "\"keep-daily\", \"keep-weekly\", \"keep-monthly\" or "
+				  "\"keep-yearly\" settings must be specified.");
+		p->deletion->run->exit_code = 2;
+		return 0;
+	}
 	p->manifest = reader_manifest(p->deletion->reader);
 	rc = decide(p, e);
 	if (rc == 0)
@@ -149,14 +157,6 @@ static int run_prune(struct run *run, void *arg, struct err *e)
 	struct pruning p = { .args = args, .deletion = &d };
 	int rc;
 
-	if (!keep_rules_given(&args->rules)) {
-		log_error(logger, "At least one of the \"keep-within\", \"keep-last\", "
-				  "\"keep-secondly\", \"keep-minutely\", \"keep-hourly\", "
-				  "\"keep-daily\", \"keep-weekly\", \"keep-monthly\" or "
-				  "\"keep-yearly\" settings must be specified.");
-		run->exit_code = 2;
-		return 0;
-	}
 	log_enable("borg.output.list", args->list);
 	log_enable("borg.output.stats", args->stats);
 	rc = deletion_open(&d, run, &args->where, e);

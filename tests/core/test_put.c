@@ -186,5 +186,6 @@ int main(void)
 		cmocka_unit_test(a_failure_reaches_the_caller),
 	};
 
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
