@@ -8,11 +8,11 @@ _alcove() {
 	local patterns='-e --exclude --exclude-from --pattern --patterns-from'
 	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
 		case $word in
-		mount | umount | init | create | list | info | extract | delete | prune | compact | rename | check | config | with-lock | break-lock | help) command=$word && break ;;
+		mount | umount | init | create | list | info | extract | delete | prune | compact | rename | check | key | config | with-lock | break-lock | help) command=$word && break ;;
 		esac
 	done
 	case $command in
-	'') options="$common -V --version mount umount init create list info extract delete prune compact rename check config with-lock break-lock help" ;;
+	'') options="$common -V --version mount umount init create list info extract delete prune compact rename check key config with-lock break-lock help" ;;
 	mount) options="$common $archives $patterns -f --foreground -o --numeric-ids --strip-components" ;;
 	umount) options=$common ;;
 	init) options="$common -e --encryption --append-only --storage-quota --make-parent-dirs" ;;
@@ -38,13 +38,14 @@ _alcove() {
 	info) options="$common $archives --json" ;;
 	extract) options="$common $patterns --list -n --dry-run --numeric-ids --noflags --noacls --noxattrs --stdout --sparse --strip-components" ;;
 	check) options="$common $archives --repository-only --archives-only --verify-data --repair --save-space --max-duration" ;;
+	key) options="$common export import change-passphrase migrate-to-repokey --paper --qr-html" ;;
 	config) options="$common -c --cache -d --delete -l --list" ;;
 	with-lock | break-lock) options=$common ;;
-	help) options='mount umount init create list info extract delete prune compact rename check config with-lock break-lock' ;;
+	help) options='mount umount init create list info extract delete prune compact rename check key config with-lock break-lock' ;;
 	esac
 	if [[ ${COMP_WORDS[COMP_CWORD - 1]} == -o ]]; then
 		options='versions allow_damaged_files ignore_permissions uid= gid= umask= subdir= cache_size= allow_other allow_root fsname= nodev nosuid noexec'
-	elif [[ $command && $cur != -* && $command != help ]]; then
+	elif [[ $command && $cur != -* && ${COMP_WORDS[COMP_CWORD - 1]} != key && $command != help ]]; then
 		compopt -o filenames -o nospace 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return

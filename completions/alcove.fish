@@ -1,6 +1,6 @@
 # fish completion for alcove
 
-set -l commands mount umount init create list info extract delete prune compact rename check config with-lock break-lock help
+set -l commands mount umount init create list info extract delete prune compact rename check key config with-lock break-lock help
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a mount -d 'Mount a repository or an archive'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a umount -d 'Unmount'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a list -d 'List archives or contents'
@@ -13,12 +13,13 @@ complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a delete -
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a prune -d 'Delete what no rule keeps'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a compact -d 'Give back space'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a rename -d 'Rename an archive'
+complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a key -d 'Copy and lock the key'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a config -d 'Get and set configuration values'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a with-lock -d 'Run a command with the lock held'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a break-lock -d 'Remove locks'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a help -d 'Explain a command'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -s V -l version -d 'Version'
-complete -c alcove -n "__fish_seen_subcommand_from help" -f -a 'mount umount init create list info extract delete prune compact rename check config with-lock break-lock'
+complete -c alcove -n "__fish_seen_subcommand_from help" -f -a 'mount umount init create list info extract delete prune compact rename check key config with-lock break-lock'
 
 for level in critical error warning info verbose debug
     complete -c alcove -l $level -d 'Log level'
@@ -68,6 +69,9 @@ complete -c alcove -n '__fish_seen_subcommand_from check' -l verify-data -d 'Dec
 complete -c alcove -n '__fish_seen_subcommand_from check' -l repair -d 'Save what can be saved'
 complete -c alcove -n '__fish_seen_subcommand_from check' -l save-space -d 'Accepted'
 complete -c alcove -n '__fish_seen_subcommand_from check' -l max-duration -x -d 'Stop after seconds'
+complete -c alcove -n '__fish_seen_subcommand_from key' -a 'export import change-passphrase migrate-to-repokey'
+complete -c alcove -n '__fish_seen_subcommand_from key' -l paper -d 'Lines to type in'
+complete -c alcove -n '__fish_seen_subcommand_from key' -l qr-html -d 'A page with a QR code'
 complete -c alcove -n '__fish_seen_subcommand_from config' -s c -l cache -d "Of Borg's cache"
 complete -c alcove -n '__fish_seen_subcommand_from config' -s d -l delete -d 'Remove an option'
 complete -c alcove -n '__fish_seen_subcommand_from config' -s l -l list -d 'Show all'
