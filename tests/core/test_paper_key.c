@@ -6,6 +6,7 @@
 
 #include "tests/support/tap.h"
 
+#include "core/base/cleanup.h"
 #include "core/crypto/paper_key.h"
 
 static const struct chunk_id repository = { .b = {
