@@ -14,8 +14,8 @@ rng = random.Random(3)
 open('src/big', 'wb').write(rng.randbytes(400000))
 open('src/other', 'wb').write(b'all is well\n')
 open('src/zeros', 'wb').write(bytes(200000))
-for n in range(2000):
-    open('src/file-with-a-' + 12 * 'longer-' + 'name-%05d' % n, 'w').write('%d\n' % (n % 7))
+for n in range(2700):
+    open('src/file-with-a-' + 30 * 'longer-' + 'name-%05d' % n, 'w').write('%d\n' % (n % 7))
 PY
 	make_repo b12 "${MODE:-repokey}"
 	(cd src && b12 create -C none --chunker-params fixed,65536 "$T/repo::a" .)
@@ -183,6 +183,29 @@ found_and_repaired() {
 	forge lose repo items a 1
 	forge lose repo manifest
 	found_and_repaired
+}
+
+@test "killed anywhere, and repaired again" {
+	forge lose repo file a big 2
+	locate "$T/repo" file a big 4
+	forge lose repo items a 1
+	flip "$FILE" $((OFFSET + 1000))
+	cp -a repo damaged
+	"$ALCOVE" check --repair repo
+	contents repo >expected
+	for ms in 010 020 040 080 120 160; do
+		rm -rf repo base2
+		cp -a damaged repo
+		cp -a base base2
+		BORG_BASE_DIR=$T/base2 "$ALCOVE" check --repair repo &
+		sleep 0.$ms
+		kill -KILL $! || true
+		wait $! || true
+		theirs "$ALCOVE" check --repair repo
+		theirs "$ALCOVE" check --verify-data repo
+		[[ -z $(find repo -name '*.tmp') ]] || fail "$(find repo)"
+		theirs contents repo | diff expected -
+	done
 }
 
 @test "archives that no honest borg writes" {
