@@ -486,11 +486,17 @@ static int create_archive(struct creation *c, struct err *e)
 	return create_report(c->run, c->args, c->session, c->writer, &id, e);
 }
 
+/* Nobody may put into a session that ends. */
+static void close_pipeline(struct creation *c)
+{
+	create_free(TAKE(c->create));
+	archive_writer_free(TAKE(c->writer));
+	put_close(TAKE(c->put));
+}
+
 static void close_all(struct creation *c)
 {
-	create_free(c->create);
-	archive_writer_free(c->writer);
-	put_close(c->put);
+	close_pipeline(c);
 	files_cache_close(c->cache);
 	session_drop(c->session);
 	reader_close(c->reader);
@@ -513,8 +519,10 @@ static int create(struct creation *c, struct err *e)
 		rc = open_create(c, e);
 	if (rc == 0)
 		rc = c->args->dry_run ? add_all(c, e) : create_archive(c, e);
-	if (rc == 0 && c->session)
+	if (rc == 0 && c->session) {
+		close_pipeline(c);
 		rc = session_end(TAKE(c->session), e);
+	}
 	return interrupt_result(c->interrupt, c->run, rc);
 }
 

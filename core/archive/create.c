@@ -457,7 +457,8 @@ static int walk_entries(struct create *c, int fd, struct buf *path, struct err *
 
 static bool has_cache_tag(int fd)
 {
-	CLEANUP(cleanup_closep) int tag = openat(fd, cache_tag_name, O_RDONLY | O_CLOEXEC);
+	CLEANUP(cleanup_closep)
+	int tag = openat(fd, cache_tag_name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	uint8_t head[sizeof(cache_tag) - 1];
 
 	return tag >= 0 && read_exact(tag, head, sizeof(head), 0) == 1 &&
