@@ -64,3 +64,20 @@ faults() { # SCENARIO, with every K-th call unless in soak
 @test "no counter is used twice, by both programs in turn, under kill -9" {
 	run_faults --times "$(soak 10 200)" turns
 }
+
+@test "a counter that is used twice is found" {
+	local seen=("$PYTHON" "$TOP/tests/support/counters.py" repo seen)
+	make_repo b12 repokey
+	cp -a repo older
+	head -c 5000 /dev/urandom >f
+	b12 create repo::a f
+	run "${seen[@]}"
+	[[ $status == 0 && $output == *' counters' ]] || fail "$output" || return 1
+	rm -rf repo base # the repository is put back from an older copy, to a machine that does not know it
+	mv older repo
+	mkdir base
+	head -c 5000 /dev/urandom >f
+	b12 create repo::b f
+	run "${seen[@]}"
+	[[ $status == 1 && $output == *'share counters'* ]] || fail "$output"
+}

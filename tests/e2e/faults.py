@@ -659,6 +659,7 @@ def play(options):
     faults = list(faults_of(options, rng, total, seconds))
     wrong = 0
     for n, kind in faults:
+        rng.seed('%d %s %s' % (options.seed, n, kind))  # as with --only
         try:
             once(work, scenario, n, kind, rng.randrange(1 << 30))
         except Wrong as e:
