@@ -34,6 +34,7 @@ import counters  # noqa: E402
 
 KINDS = ['kill', 'all', 'half', 'EIO', 'ENOSPC', 'EIO+', 'ENOSPC+']
 KILLS = ['kill', 'all', 'half']
+INTERRUPTS = ['INT', 'INT-all', 'INT-half']  # for create, whose answer is a checkpoint; and a power cut soon after
 
 
 class Wrong(Exception):
@@ -118,11 +119,13 @@ class Work:
             n, kind, seed = fault
             env.update(LD_PRELOAD=self.bin + '/tests/support/faults.so', FAULTS_FOLDER=self.live, FAULTS_DISK=self.disk,
                        FAULTS_N=str(n), FAULTS_MODE='kill' if kind in KILLS else kind, FAULTS_SEED=str(seed),
-                       FAULTS_LOSE='half' if kind == 'half' else 'all', FAULTS_LOG=self.log)
+                       FAULTS_LOSE='half' if kind.endswith('half') else 'all', FAULTS_LOG=self.log)
+            if kind in INTERRUPTS:
+                env.update(FAULTS_MODE='INT', FAULTS_THEN='0' if kind == 'INT' else str(1 + seed % 50))
             env['ASAN_OPTIONS'] = env.get('ASAN_OPTIONS', '') + ':verify_asan_link_order=0'
         done = subprocess.run(argv, input=stdin, text=True, capture_output=True, env=env, timeout=120)
         demand('faults:' not in done.stderr and 'Sanitizer' not in done.stderr, done.stderr)
-        demand(done.returncode >= 0 or fault and fault[1] in KILLS and done.returncode == -signal.SIGKILL,
+        demand(done.returncode >= 0 or fault and fault[1] in KILLS + INTERRUPTS and done.returncode == -signal.SIGKILL,
                'died of signal %d: %s' % (-done.returncode, done.stderr))
         return done
 
@@ -346,7 +349,7 @@ class Program:
         demand(not wrong, wrong)
 
     def archives(self):
-        return self.borg('list', '--short', self.repo).split()
+        return self.borg('list', '--short', '--consider-checkpoints', self.repo).split()
 
     def is_right(self, name):
         out = self.work.dir + '/out'
@@ -355,7 +358,11 @@ class Program:
         said = self.borg('extract', '%s::%s' % (self.repo, name), cwd=out)
         demand(not said, 'extract: ' + said)
         tree = name.split('.')[0]
-        demand(facts(os.path.join(out, tree)) == self.trees[tree], 'archive %s is another' % name)
+        found, want = facts(os.path.join(out, tree)), self.trees[tree]
+        if '.checkpoint' in name:  # a part of it
+            want = {k: v for k, v in want.items() if k in found}
+            found = {k: v for k, v in found.items() if '.borg_part_' not in k}
+        demand(found == want, 'archive %s is another' % name)
 
     def is_clean(self, must, may):
         """Borg has nothing to say of it, and its archives are all of must and some of may; two of them are looked at."""
@@ -363,7 +370,7 @@ class Program:
         demand(not said, 'check: ' + said)
         there = self.archives()
         demand(set(must) <= set(there) <= set(must) | set(may), 'archives: %s' % there)
-        for name in self.rng.sample(there, min(2, len(there))):
+        for name in {*self.rng.sample(there, min(2, len(there))), *(x for x in there if 'checkpoint' in x)}:
             self.is_right(name)
         if self.work.borg14 and self.rng.random() < 0.2:
             done = self.program(self.work.borg14, 'check', '--verify-data', self.repo)
@@ -405,7 +412,7 @@ class Create(Program):
     argv = ['create', '--chunker-params', '10,16,12,4095', 'REPO::new', 'new']
 
     def expected(self, done):
-        must, may = ['a', 'b', 'c'], ['new.checkpoint']
+        must, may = ['a', 'b', 'c'], ['new.checkpoint', 'new.2.checkpoint', 'new.checkpoint.1']
         (must if done.returncode == 0 else may).append('new')
         return must, may
 
@@ -594,7 +601,7 @@ SCENARIOS = {
 def once(work, scenario, n, kind, seed):
     work.reset()
     done = scenario.command((n, kind, seed))
-    if kind in ('all', 'half'):
+    if kind.endswith(('all', 'half')):
         work.cut_power()
     scenario.verify(done, kind)
 
@@ -616,7 +623,7 @@ def faults_of(options, rng, total, seconds):
         for _ in range(options.times):
             yield rng.random() * seconds, 'time'
         return
-    kinds = options.kinds.split(',')
+    kinds = options.kinds.split(',') if options.kinds else KINDS + (INTERRUPTS if 'create' in options.scenario else [])
     # One more than there are: the power goes after the program has ended.
     for n in [options.only] if options.only else range(1 + rng.randrange(options.every), total + 2, options.every):
         for kind in kinds if options.each else [rng.choice(kinds)]:
@@ -629,7 +636,7 @@ def main():
     parser.add_argument('--bin', required=True)
     parser.add_argument('--work')
     parser.add_argument('--every', type=int, default=1)
-    parser.add_argument('--kinds', default=','.join(KINDS))
+    parser.add_argument('--kinds')
     parser.add_argument('--each', action='store_true')
     parser.add_argument('--seed', type=int, default=random.randrange(1 << 30))
     parser.add_argument('--only', type=int)

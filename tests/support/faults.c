@@ -9,7 +9,8 @@
  * what a killed program leaves, and the copy is what a power cut leaves.
  *
  *   FAULTS_FOLDER  its real path            FAULTS_MODE  kill, EIO, ENOSPC: the n-th call;
- *   FAULTS_N       0: only count                         EIO+, ENOSPC+: it and all that follow
+ *   FAULTS_N       0: only count                         EIO+, ENOSPC+: it and all that follow;
+ *   FAULTS_THEN    for INT; 0: never                     INT: SIGINT, and so many calls later kill
  *   FAULTS_DISK    the copy, or unset       FAULTS_LOSE  all (default), or half: of what is not
  *   FAULTS_SEED    for half                              synced, a random part has reached the disk
  *   FAULTS_LOG     file for a line a call: number, call, path
@@ -63,7 +64,7 @@ struct change { /* of names; waits for a sync of the folder */
 	struct node *emptied; /* the folder that goes: REMOVE_DIR, RENAME over one */
 };
 
-enum fault { FAULT_NONE, FAULT_KILL, FAULT_ERROR };
+enum fault { FAULT_NONE, FAULT_KILL, FAULT_ERROR, FAULT_INTERRUPT };
 
 static struct {
 	pthread_mutex_t lock;
@@ -77,7 +78,8 @@ static struct {
 	struct change *changes;
 	size_t change_count;
 	unsigned long count, n;
-	bool kill, from_on, half;
+	unsigned long then;
+	bool kill, interrupt, from_on, half;
 	int error;
 	uint64_t random;
 } f = { .lock = PTHREAD_MUTEX_INITIALIZER, .nodes_fd = -1, .log_fd = -1 };
@@ -537,10 +539,12 @@ static enum fault tick(const char *call, const char *path, bool takes_room)
 {
 	f.count++;
 	note(call, path);
+	if (f.interrupt && f.then && f.count == f.n + f.then)
+		return FAULT_KILL;
 	if (f.n == 0 || f.count < f.n || (f.count > f.n && !f.from_on))
 		return FAULT_NONE;
-	if (f.kill)
-		return FAULT_KILL;
+	if (f.kill || f.interrupt)
+		return f.kill ? FAULT_KILL : FAULT_INTERRUPT;
 	if (f.from_on && f.error == ENOSPC && !takes_room)
 		return FAULT_NONE;
 	return FAULT_ERROR;
@@ -567,6 +571,8 @@ static long leave(enum fault fault, long rc)
 		syscall(SYS_kill, getpid(), SIGKILL);
 	}
 	pthread_mutex_unlock(&f.lock);
+	if (fault == FAULT_INTERRUPT)
+		syscall(SYS_kill, getpid(), SIGINT);
 	errno = code;
 	return rc;
 }
@@ -582,7 +588,7 @@ __attribute__((constructor)) static void begin(void)
 	const char *folder = getenv("FAULTS_FOLDER"), *n = getenv("FAULTS_N");
 	const char *disk = getenv("FAULTS_DISK"), *mode = getenv("FAULTS_MODE");
 	const char *lose_what = getenv("FAULTS_LOSE"), *seed = getenv("FAULTS_SEED");
-	const char *log = getenv("FAULTS_LOG");
+	const char *log = getenv("FAULTS_LOG"), *then = getenv("FAULTS_THEN");
 	struct rlimit files;
 	char nodes[PATH_MAX];
 	struct node *top;
@@ -594,6 +600,8 @@ __attribute__((constructor)) static void begin(void)
 	f.n = n ? strtoul(n, NULL, 10) : 0;
 	mode = mode ? mode : "kill";
 	f.kill = strcmp(mode, "kill") == 0;
+	f.interrupt = strcmp(mode, "INT") == 0;
+	f.then = then ? strtoul(then, NULL, 10) : 0;
 	f.error = strncmp(mode, "EIO", 3) == 0 ? EIO : ENOSPC;
 	f.from_on = strchr(mode, '+') != NULL;
 	f.half = lose_what && strcmp(lose_what, "half") == 0;
