@@ -233,7 +233,7 @@ static int compact_locked(struct writer *w, const struct compact_options *option
 	int64_t before = w->hints.quota_use;
 	struct compaction c = {
 		.w = w,
-		.has_settled = w->index != NULL,
+		.has_settled = w->has_index_file,
 		.settled = w->index_number,
 	};
 	size_t count;

@@ -696,6 +696,7 @@ int local_open(struct repo **out, const struct location *where,
 	l->descriptors.dirfd = l->home.dirfd;
 	l->descriptors.segments_per_dir = l->home.segments_per_dir;
 	l->config_only = options && options->config_only;
+	l->changes_in_memory = options ? options->changes_in_memory : 0;
 	/* An attic repository is refused whatever is wanted of it; without a reason it is none. */
 	rc = l->config_only ? local_refuse_attic(l, NULL) : local_first_snapshot(l, e);
 	if (l->config_only)

@@ -39,6 +39,7 @@ struct local {
 	struct repo repo; /* first: callers see a struct repo */
 	struct snapshot_home home;
 	char *cache_dir;
+	size_t changes_in_memory;
 	bool config_only; /* there is no snapshot */
 	struct descriptors descriptors;
 

@@ -16,7 +16,12 @@
 
 static int open_writer(struct local *l, struct err *e)
 {
-	struct writer_home home = { &l->home, &l->descriptors, &l->repo.config };
+	struct writer_home home = {
+		.folder = &l->home,
+		.descriptors = &l->descriptors,
+		.config = &l->repo.config,
+		.changes_in_memory = l->changes_in_memory,
+	};
 	struct writer *w = NULL;
 	int rc = writer_open(&w, &home, e);
 
@@ -140,7 +145,11 @@ int local_compact(struct repo *r, const struct compact_options *options, uint64_
 int local_check(struct repo *r, const struct repo_check_options *options, struct err *e)
 {
 	struct local *l = local_of(r);
-	struct writer_home home = { &l->home, &l->descriptors, &r->config };
+	struct writer_home home = {
+		.folder = &l->home,
+		.descriptors = &l->descriptors,
+		.config = &r->config,
+	};
 	int rc;
 
 	if (!l->config_only || (options->repair && !l->exclusive))

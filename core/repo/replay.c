@@ -28,6 +28,7 @@ void writer_unload(struct writer *w)
 	w->log = NULL;
 	index_close(w->index);
 	w->index = NULL;
+	w->has_index_file = false;
 	table_fini(&w->changes);
 	table_init(&w->changes, sizeof(struct chunk_id), sizeof(struct place));
 	hints_fini(&w->hints);
@@ -229,6 +230,7 @@ static int open_index(struct writer *w, uint32_t number, struct err *e)
 	rc = index_open(&w->index, fd, name, e);
 	if (rc < 0)
 		return rc == -EBADMSG ? 0 : rc;
+	w->has_index_file = true;
 	w->index_number = number;
 	w->count = index_count(w->index);
 	if (!integrity_read(w->home.folder->dirfd, number, "index", &text))

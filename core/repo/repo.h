@@ -27,6 +27,8 @@ struct repo_options {
 				* It is the cache top folder; the repository's id is appended. */
 	bool config_only; /* No object is needed: only the configuration is read, and repo_lock()
 			   * does no more than lock. */
+	size_t changes_in_memory; /* objects that a transaction changes before it keeps them in
+				   * an unnamed file in the repository; 0: a default */
 };
 
 /* What the repository's own configuration says. */

@@ -234,6 +234,9 @@ static int put_locked(struct writer *w, const struct chunk_id *id, struct bytes 
 	if (rc < 0)
 		return rc;
 	w->hints.quota_use += (int64_t)object.len + SEGMENT_KEYED_HEAD;
+	rc = writer_fold(w, e);
+	if (rc < 0)
+		return rc;
 	w->over_quota = w->home.config->storage_quota &&
 			w->hints.quota_use > (int64_t)w->home.config->storage_quota;
 	return w->over_quota ? quota_exceeded(w, e) : 0;

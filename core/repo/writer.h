@@ -26,6 +26,7 @@ struct writer_home { /* all of it outlives the writer */
 	const struct snapshot_home *folder;
 	struct descriptors *descriptors;
 	const struct repo_config *config;
+	size_t changes_in_memory; /* as repo_options has it */
 };
 
 /*

@@ -30,6 +30,8 @@
 
 static const char logger[] = "borg.repository";
 
+enum { CHANGES_IN_MEMORY = 390000 /* as many as fit a table before it doubles */ };
+
 static int folder_fd(const struct writer *w)
 {
 	return w->home.folder->dirfd;
@@ -301,10 +303,23 @@ static int log_transaction(const struct writer *w, struct err *e)
 	return rc < 0 ? fail(w, "transactions", rc, e) : 0;
 }
 
-/* From now on the new index instead of the old one and its changes. */
+/* From now on this index instead of the old one and its changes. */
+static void take_index(struct writer *w, struct index *index)
+{
+	struct index *before;
+
+	mutex_lock(&w->find_lock);
+	before = w->index;
+	w->index = index;
+	table_fini(&w->changes);
+	table_init(&w->changes, sizeof(struct chunk_id), sizeof(struct place));
+	mutex_unlock(&w->find_lock);
+	index_close(before);
+}
+
 static int take_new_index(struct writer *w, struct err *e)
 {
-	struct index *index = NULL, *before;
+	struct index *index = NULL;
 	char name[24];
 	int fd, rc;
 
@@ -315,16 +330,34 @@ static int take_new_index(struct writer *w, struct err *e)
 	rc = index_open(&index, fd, name, e);
 	if (rc < 0)
 		return rc;
-	mutex_lock(&w->find_lock);
-	before = w->index;
-	w->index = index;
-	table_fini(&w->changes);
-	table_init(&w->changes, sizeof(struct chunk_id), sizeof(struct place));
-	mutex_unlock(&w->find_lock);
-	index_close(before);
+	take_index(w, index);
+	w->has_index_file = true;
 	w->index_number = w->transaction;
 	w->stale = false;
 	return 0;
+}
+
+int writer_fold(struct writer *w, struct err *e)
+{
+	size_t most = w->home.changes_in_memory ? w->home.changes_in_memory : CHANGES_IN_MEMORY;
+	struct index *index = NULL;
+	int fd, rc;
+
+	if (w->changes.count < most)
+		return 0;
+	/* Not every file system has files without names: then memory grows. */
+	fd = openat(folder_fd(w), ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return errno == ENOSPC ? fail(w, "", -ENOSPC, e) : 0;
+	rc = index_make(fd, w->index, &w->changes, e);
+	if (rc < 0) {
+		close(fd);
+		return rc;
+	}
+	rc = index_open(&index, fd, "index", e);
+	if (rc == 0)
+		take_index(w, index);
+	return rc;
 }
 
 int writer_write_index(struct writer *w, struct err *e)

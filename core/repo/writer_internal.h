@@ -15,7 +15,8 @@
  * writer_commit() or writer_rollback().
  *
  * Invariants:
- * 1. `index` with `changes` over it is the log up to its last entry, committed or not.
+ * 1. `index` with `changes` over it is the log up to its last entry, committed or not; `index` is
+ *    index.N, or an unnamed file that has taken in the changes so far (writer_fold()).
  * 2. `hints` is what Borg would have counted for that log.
  * 3. While stale, `changes` holds all that index.N on disk does not know.
  */
@@ -23,11 +24,12 @@ struct writer {
 	struct writer_home home;
 	struct mutex append_lock; /* guards all but what find_lock guards; taken first */
 	struct mutex find_lock;   /* guards index, changes */
-	struct index *index;      /* of index.N, or NULL */
+	struct index *index;      /* or NULL */
 	struct table changes;     /* chunk_id -> struct place; segment UINT32_MAX: deleted */
 	struct hints hints;
 	uint64_t count;        /* objects */
-	uint32_t index_number; /* of `index` */
+	bool has_index_file;   /* there is an index.N in the repository: */
+	uint32_t index_number; /* N */
 	uint32_t transaction;  /* the last committed one; UINT32_MAX: none */
 	bool stale;            /* index.N is not of the last transaction */
 	bool active;           /* there may be entries behind the last COMMIT */
@@ -68,6 +70,8 @@ bool writer_lookup(const struct writer *w, const struct chunk_id *id, struct pla
 /* --- writer_files.c --- */
 
 int writer_write_index(struct writer *w, struct err *e);
+/* Where `changes` have become many: take them into a file, so that memory does not grow with them. */
+int writer_fold(struct writer *w, struct err *e);
 /* Remove the segments behind the last COMMIT, the highest first. */
 int writer_remove_uncommitted(struct writer *w, struct err *e);
 int writer_remove_segment(struct writer *w, uint32_t number, struct err *e);

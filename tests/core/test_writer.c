@@ -20,6 +20,7 @@
 enum { UNIVERSE = 60, OBJECT_MAX = 4000 };
 
 static uint64_t random_state;
+static unsigned opened;
 
 static uint64_t next_random(void)
 {
@@ -54,12 +55,14 @@ static struct chunk_id id_of(unsigned n)
 static struct repo *open_repo(const char *path)
 {
 	struct location where = { .proto = LOCATION_FILE };
+	/* Every other one keeps few changes in memory, and the rest in a file. */
+	struct repo_options options = { .changes_in_memory = opened++ % 2 ? 5 : 0 };
 	struct repo *r = NULL;
 	struct err e = ERR_INIT;
 	char *copy = strdup(path);
 
 	where.path = copy;
-	if (repo_open(&r, &where, NULL, &e) != 0)
+	if (repo_open(&r, &where, &options, &e) != 0)
 		fail_msg("%s", e.msg);
 	free(copy);
 	return r;
