@@ -234,12 +234,18 @@ bool acl_is_minimal(struct bytes text)
 
 /* --- binary to text --- */
 
-static int put_perm(struct buf *out, unsigned perm)
+enum { ALL = 7 /* rwx */ };
+
+/* Where the mask takes something away, libacl shows what is left as a comment behind a tab, and Borg
+ * cuts off the comment alone. */
+static int put_perm(struct buf *out, unsigned perm, unsigned mask)
 {
 	const char text[4] = { perm & ACL_READ ? 'r' : '-', perm & ACL_WRITE ? 'w' : '-',
 			       perm & ACL_EXECUTE ? 'x' : '-', 0 };
 
-	return buf_append_str(out, text);
+	if (buf_append_str(out, text) < 0)
+		return -ENOMEM;
+	return perm & ~mask ? buf_append_byte(out, '\t') : 0;
 }
 
 /* "\nuser:NAME:" */
@@ -252,39 +258,39 @@ static int put_qualifier(struct buf *out, const char *type, struct bytes name)
 }
 
 static int put_named(struct buf *out, const char *type, const struct entry *entry,
-		     struct bytes name)
+		     unsigned mask, struct bytes name)
 {
 	char number[16];
 
 	snprintf(number, sizeof(number), "%u", entry->id);
 	if (put_qualifier(out, type, name.len ? name : bytes_str(number)) < 0 ||
-	    put_perm(out, entry->perm) < 0 || buf_append_byte(out, ':') < 0)
+	    put_perm(out, entry->perm, mask) < 0 || buf_append_byte(out, ':') < 0)
 		return -ENOMEM;
 	return buf_append_str(out, number);
 }
 
-static int put_plain(struct buf *out, const char *type, unsigned perm)
+static int put_plain(struct buf *out, const char *type, unsigned perm, unsigned mask)
 {
 	return put_qualifier(out, type, (struct bytes){ 0 }) < 0 ? -ENOMEM
-								 : put_perm(out, perm);
+								 : put_perm(out, perm, mask);
 }
 
 /* 0, -ENOMEM, or -EINVAL for an unknown tag. */
-static int put_entry(struct buf *out, const struct entry *entry, bool numeric_ids,
-		     struct owner_cache *owners)
+static int put_entry(struct buf *out, const struct entry *entry, unsigned mask,
+		     bool numeric_ids, struct owner_cache *owners)
 {
 	struct bytes none = { 0 };
 
 	switch (entry->tag) {
-	case ACL_USER_OBJ: return put_plain(out, "user", entry->perm);
-	case ACL_GROUP_OBJ: return put_plain(out, "group", entry->perm);
-	case ACL_MASK: return put_plain(out, "mask", entry->perm);
-	case ACL_OTHER: return put_plain(out, "other", entry->perm);
+	case ACL_USER_OBJ: return put_plain(out, "user", entry->perm, ALL);
+	case ACL_GROUP_OBJ: return put_plain(out, "group", entry->perm, mask);
+	case ACL_MASK: return put_plain(out, "mask", entry->perm, ALL);
+	case ACL_OTHER: return put_plain(out, "other", entry->perm, ALL);
 	case ACL_USER:
-		return put_named(out, "user", entry,
+		return put_named(out, "user", entry, mask,
 				 numeric_ids ? none : owner_user(owners, entry->id));
 	case ACL_GROUP:
-		return put_named(out, "group", entry,
+		return put_named(out, "group", entry, mask,
 				 numeric_ids ? none : owner_group(owners, entry->id));
 	default: return -EINVAL;
 	}
@@ -293,17 +299,21 @@ static int put_entry(struct buf *out, const struct entry *entry, bool numeric_id
 int acl_text_of(struct bytes binary, bool numeric_ids, struct owner_cache *owners,
 		struct buf *out, struct err *e)
 {
+	unsigned mask = ALL;
 	int rc = 0;
 
 	out->len = 0;
 	if (binary.len < HEADER || (binary.len - HEADER) % ENTRY != 0 ||
 	    get_le32(binary.p) != POSIX_ACL_XATTR_VERSION)
 		return err_set(e, EINVAL, "not an ACL as this kernel has them");
+	for (size_t at = HEADER; at < binary.len; at += ENTRY)
+		if (get_le16(binary.p + at) == ACL_MASK)
+			mask = get_le16(binary.p + at + 2);
 	for (size_t at = HEADER; rc == 0 && at < binary.len; at += ENTRY) {
 		struct entry entry = { get_le16(binary.p + at), get_le16(binary.p + at + 2),
 				       get_le32(binary.p + at + 4) };
 
-		rc = put_entry(out, &entry, numeric_ids, owners);
+		rc = put_entry(out, &entry, mask, numeric_ids, owners);
 	}
 	if (rc == -EINVAL)
 		return err_set(e, EINVAL, "an ACL with an unknown kind of entry");
@@ -313,8 +323,8 @@ int acl_text_of(struct bytes binary, bool numeric_ids, struct owner_cache *owner
 int acl_text_of_mode(uint32_t mode, struct buf *out)
 {
 	out->len = 0;
-	if (put_plain(out, "user", mode >> 6 & 7) < 0 ||
-	    put_plain(out, "group", mode >> 3 & 7) < 0)
+	if (put_plain(out, "user", mode >> 6 & ALL, ALL) < 0 ||
+	    put_plain(out, "group", mode >> 3 & ALL, ALL) < 0)
 		return -ENOMEM;
-	return put_plain(out, "other", mode & 7);
+	return put_plain(out, "other", mode & ALL, ALL);
 }
