@@ -82,6 +82,7 @@ static void free_pending(struct pending *p)
 		buf_fini(&p->text);
 		free(p->xattrs);
 		free(p->chunks);
+		free(p->cookie);
 		free(p);
 		p = next;
 	}
@@ -241,6 +242,8 @@ static void give_pending(struct archive_writer *w)
 	}
 	free(p->xattrs);
 	p->xattrs = NULL;
+	free(p->cookie);
+	p->cookie = NULL;
 	p->next = w->idle;
 	w->idle = p;
 }
@@ -476,13 +479,15 @@ int archive_writer_item(struct archive_writer *w, const struct item *it, bool ha
 	struct pending *p;
 	int rc = open_item(w, e);
 
-	if (rc < 0)
+	if (rc < 0) {
+		free(cookie);
 		return rc;
+	}
 	p = w->open;
+	p->cookie = cookie;
 	if (copy_item(p, it) < 0)
 		return err_nomem(e, "item");
 	p->has_content = has_content;
-	p->cookie = cookie;
 	p->complete = true;
 	w->open = NULL;
 	return drain_if_due(w, e);

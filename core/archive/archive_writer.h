@@ -63,7 +63,8 @@ int archive_writer_drop_chunks(struct archive_writer *w, struct err *e);
 
 /*
  * The next item, which is copied.  has_content: it has a list of chunks, those given since the item
- * before, maybe none; the item's own are ignored.
+ * before, maybe none; the item's own are ignored.  cookie is for options.done; it is on the heap or
+ * NULL, and the writer's from now on, also when this fails.
  */
 int archive_writer_item(struct archive_writer *w, const struct item *it, bool has_content,
 			void *cookie, struct err *e);

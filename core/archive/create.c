@@ -169,7 +169,6 @@ int create_item_done(void *files_cache, void *cookie, const struct item *it,
 		rc = files_cache_remember(files_cache,
 					  (struct bytes){ (const uint8_t *)r->path, r->len },
 					  &r->st, chunks, count, e);
-	free(r);
 	return rc;
 }
 
