@@ -352,6 +352,69 @@ static int change_outside(struct lock *l, change_fn *fn, pid_t old_pid, struct e
 	return rc >= 0 && left < 0 ? left : rc;
 }
 
+/* --- what the killed have left --- */
+
+enum { CANDIDATE_AGE_MAX = 3600 }; /* seconds that somebody may need to write a name */
+
+/* An empty one says nothing of its maker: it may be about to get its name. */
+static bool given_up(const struct lock *l, DIR *names)
+{
+	const struct owner self = self_of(l);
+	const struct dirent *entry;
+	int64_t pid, thread;
+	size_t host_len;
+	struct stat st;
+	bool dead =
+		fstat(dirfd(names), &st) == 0 && time(NULL) - st.st_mtime > CANDIDATE_AGE_MAX;
+
+	while ((entry = readdir(names))) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		dead = parse_name(entry->d_name, &host_len, &pid, &thread) &&
+		       owner_dead(&self, entry->d_name, host_len, pid, thread) &&
+		       unlinkat(dirfd(names), entry->d_name, 0) == 0;
+		if (!dead)
+			break;
+	}
+	return dead;
+}
+
+static void sweep_candidate(const struct lock *l, int parent, const char *name)
+{
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *names = fd < 0 ? NULL : fdopendir(fd);
+
+	if (names && given_up(l, names))
+		unlinkat(parent, name, AT_REMOVEDIR);
+	if (names)
+		closedir(names);
+	else if (fd >= 0)
+		close(fd);
+}
+
+/* Folders that were to become PREFIX.exclusive, of processes of this host that are no more.  They
+ * harm nobody, so failures are left to the next one. */
+static void sweep(const struct lock *l)
+{
+	static const char end[] = ".tmp";
+	const char *base = strrchr(l->exclusive, '/') + 1;
+	CLEANUP(cleanup_freep)
+	char *parent = strndup(l->exclusive, (size_t)(base - l->exclusive));
+	DIR *folder = parent ? opendir(parent) : NULL;
+	const struct dirent *entry;
+	size_t len;
+
+	while (folder && (entry = readdir(folder))) {
+		len = strlen(entry->d_name);
+		if (strncmp(entry->d_name, base, strlen(base)) == 0 &&
+		    entry->d_name[strlen(base)] == '.' && len >= strlen(base) + sizeof(end) &&
+		    strcmp(entry->d_name + len + 1 - sizeof(end), end) == 0)
+			sweep_candidate(l, dirfd(folder), entry->d_name);
+	}
+	if (folder)
+		closedir(folder);
+}
+
 /* --- the lock --- */
 
 static int exclude(struct lock *l, struct err *e)
@@ -437,6 +500,8 @@ int lock_acquire(struct lock **out, const char *path_prefix, enum lock_mode mode
 	if (rc < 0)
 		return rc;
 	l->held = true;
+	if (mode == LOCK_EXCLUSIVE)
+		sweep(l);
 	*out = TAKE(l);
 	return 0;
 }

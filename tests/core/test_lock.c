@@ -20,6 +20,7 @@
 #include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define HERE      "host1.example.org@3281355014145"
@@ -484,6 +485,60 @@ static void broken_locks(void **state)
 	test_dir_remove(dir);
 }
 
+/* Folders beside the lock; which of them the next one who has it alone finds in the way. */
+static const struct left_row {
+	const char *name, *holder; /* in it, or NULL: empty */
+	time_t age;
+	bool stays;
+} left_rows[] = {
+	{ "lock.exclusive.0.tmp", HERE ".DEAD-0", 0, false },
+	{ "lock.exclusive.1.tmp", HERE ".LIVE-0", 0, true },
+	{ "lock.exclusive.2.tmp", "host2@1.DEAD-0", 7200, true },
+	{ "lock.exclusive.3.tmp", NULL, 0, true },
+	{ "lock.exclusive.4.tmp", NULL, 7200, false },
+	{ "lock.exclusive.5.tmp", "something", 7200, true },
+	{ "lock.exclusive.old", HERE ".DEAD-0", 7200, true },
+	{ "other.exclusive.0.tmp", HERE ".DEAD-0", 7200, true },
+	{ "lock.exclusive.tmp", NULL, 7200, true },
+};
+
+static void lay_left(const struct left_row *row, const char *dir)
+{
+	char *folder = path_join(dir, row->name), *holder, *path;
+	const struct timespec then[2] = { { .tv_sec = time(NULL) - row->age },
+					  { .tv_sec = time(NULL) - row->age } };
+
+	assert_int_equal(mkdir(folder, 0700), 0);
+	if (row->holder) {
+		holder = fill_in(row->holder, dir);
+		path = path_join(folder, holder);
+		put_file(path, "");
+		free(holder);
+		free(path);
+	}
+	assert_int_equal(utimensat(AT_FDCWD, folder, then, 0), 0);
+	free(folder);
+}
+
+static void what_the_killed_left(void **state)
+{
+	char *dir = test_dir_make(), *folder;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(left_rows) / sizeof(left_rows[0]); i++)
+		lay_left(&left_rows[i], dir);
+	lock_close(must_lock(dir, LOCK_SHARED));
+	assert_int_equal(entries_in(dir), sizeof(left_rows) / sizeof(left_rows[0]));
+	lock_close(must_lock(dir, LOCK_EXCLUSIVE));
+	for (size_t i = 0; i < sizeof(left_rows) / sizeof(left_rows[0]); i++) {
+		folder = path_join(dir, left_rows[i].name);
+		if ((access(folder, F_OK) == 0) != left_rows[i].stays)
+			fail_msg("%s", left_rows[i].name);
+		free(folder);
+	}
+	test_dir_remove(dir);
+}
+
 static void where_one_cannot_write(void **state)
 {
 	struct lock *l = NULL;
@@ -756,6 +811,7 @@ int main(void)
 		cmocka_unit_test(waits_until_it_is_free),
 		cmocka_unit_test(a_child_that_does_not_migrate_holds_nothing),
 		cmocka_unit_test(broken_locks),
+		cmocka_unit_test(what_the_killed_left),
 		cmocka_unit_test(where_one_cannot_write),
 		cmocka_unit_test(host_ids),
 		cmocka_unit_test(processes),

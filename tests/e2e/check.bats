@@ -203,7 +203,7 @@ found_and_repaired() {
 		wait $! || true
 		theirs "$ALCOVE" check --repair repo
 		theirs "$ALCOVE" check --verify-data repo
-		[[ -z $(find repo -name '*.tmp') ]] || fail "$(find repo)"
+		[[ -z $(find repo -name '*.tmp' ! -empty) ]] || fail "$(find repo)"
 		theirs contents repo | diff expected -
 	done
 }
