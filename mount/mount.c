@@ -13,7 +13,7 @@
 #include "mount/mount_internal.h"
 
 #include "core/base/log.h"
-#include "mount/parallel.h"
+#include "mount/channel.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -30,7 +30,7 @@ enum {
 	READ_AHEAD_KIB = 1024,
 	FOLLOW_MS = 1000, /* between two looks at the repository */
 	KICK_MS = 20,
-	KICK_SIGNAL = SIGUSR1, /* wakes the receiver from read(2) */
+	KICK_SIGNAL = SIGUSR1, /* wakes the receiver from poll(2) */
 };
 
 /* --- opening --- */
@@ -110,7 +110,7 @@ static int open_session(struct mount *m, const struct mount_options *o, const ch
 	if (fuse_session_mount(m->session, point) < 0)
 		return err_set(e, EIO, "%s: cannot mount", point);
 	m->mounted = true;
-	rc = parallel_listen(m);
+	rc = channel_open(m);
 	return rc < 0 ? err_set(e, -rc, "%s: cannot mount: %s", point, strerror(-rc)) : 0;
 }
 
@@ -253,7 +253,7 @@ static void receive(struct mount *m)
 
 static void kicked(int sig)
 {
-	(void)sig; /* only read(2) shall return */
+	(void)sig; /* only poll(2) shall return */
 }
 
 /* Signals go to the follower; the receiver is only ever kicked. */

@@ -4,6 +4,7 @@
 /* mount_internal.h - what the parts of a mount share; for mount/ alone. */
 
 #include "mount/mount.h"
+#include "mount/plus.h"
 #include "mount/reply.h"
 
 #include "core/base/thread.h"
@@ -17,6 +18,7 @@ struct mount {
 	struct view *view;
 	struct pool *workers; /* for reads that wait for chunks */
 	struct ahead *ahead;  /* the receiving thread's own */
+	struct plus plus;
 	struct reply_log *log;
 	bool posix_acl;       /* the kernel enforces permissions, ACLs among them */
 	bool no_open;         /* the kernel can do without open and release, */

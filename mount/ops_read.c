@@ -71,6 +71,8 @@ static void run_lookup(struct call *c)
 	if (rc < 0) {
 		reply_failure(c, rc, &err);
 	} else if (rc > 0) {
+		if (!S_ISDIR(entry.st.st_mode))
+			plus_looked_up(&c->mount->plus);
 		fill_param(&entry, &param);
 		fuse_reply_entry(c->req, &param);
 	} else if (entry.name_settled) {
@@ -153,9 +155,11 @@ enum { BEHIND_DOT = 1, BEHIND_DOTS = 2 };
 
 struct page { /* one reply to readdir in the making */
 	struct call *call;
-	bool plus;
+	bool plus;  /* the kernel's way to ask, */
+	bool files; /* ... and if files come with attributes then, or folders only */
 	char *p;
 	size_t used, size;
+	uint64_t file_count;
 	bool full;
 };
 
@@ -184,6 +188,11 @@ static int add_child(void *arg, struct bytes name, const struct view_entry *entr
 	struct fuse_entry_param param;
 
 	fill_param(entry, &param);
+	if (!S_ISDIR(entry->st.st_mode)) {
+		page->file_count++;
+		if (!page->files)
+			param.ino = 0; /* a name, a number and a kind */
+	}
 	return add_entry(page, (const char *)name.p, &param, cookie + BEHIND_DOTS);
 }
 
@@ -218,12 +227,16 @@ static void list_page(struct call *c, bool plus)
 	struct err err = ERR_INIT;
 	int rc = p ? add_dots(&page, &err) : -ENOMEM;
 
+	page.files = plus && plus_wanted(&c->mount->plus, c->off == 0);
 	if (rc == 0 && !page.full)
 		rc = view_list(c->mount->view, c->node, after, add_child, &page, &err);
-	if (rc < 0)
+	if (rc < 0) {
 		reply_failure(c, rc, &err);
-	else
+	} else {
+		if (plus)
+			plus_listed(&c->mount->plus, page.files, page.file_count);
 		fuse_reply_buf(c->req, p, page.used);
+	}
 }
 
 static void run_readdir(struct call *c)
