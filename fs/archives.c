@@ -514,6 +514,7 @@ static int refresh(struct view *v, view_changed_fn *fn, void *arg, struct err *e
 	struct archives *a = (struct archives *)v;
 	int rc = reader_refresh(a->reader, e);
 
+	fetch_rest(a->reader->fetch);
 	if (rc < 0 || a->single)
 		return rc < 0 ? rc : 0;
 	a->stale = a->stale || rc > 0; /* also if the new list cannot be made now */

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/base/thread.h"
 
@@ -44,6 +45,21 @@ struct chunk_heap *chunk_heap_new(size_t spare_max)
 	h->spare_max = spare_max;
 	mutex_init(&h->lock);
 	return h;
+}
+
+void chunk_heap_trim(struct chunk_heap *h)
+{
+	struct buf out[SPARE_COUNT];
+	size_t count;
+
+	mutex_lock(&h->lock);
+	count = h->spare_count;
+	memcpy(out, h->spare, count * sizeof(out[0]));
+	h->spare_count = 0;
+	h->spare_bytes = 0;
+	mutex_unlock(&h->lock);
+	for (size_t i = 0; i < count; i++)
+		buf_fini(&out[i]);
 }
 
 void chunk_heap_unref(struct chunk_heap *h)

@@ -17,6 +17,9 @@ struct chunk_heap;
 struct chunk_heap *chunk_heap_new(size_t spare_max); /* bytes kept for reuse; NULL: no memory */
 void chunk_heap_unref(struct chunk_heap *h);         /* does nothing for NULL */
 
+/* The buffers kept for reuse, to the system. */
+void chunk_heap_trim(struct chunk_heap *h);
+
 /* An empty chunk with room for `size` bytes and one reference; NULL when out of memory. */
 struct chunk *chunk_new(struct chunk_heap *h, size_t size);
 /* Where the plaintext goes, until chunk_finish(): from then on the chunk is read-only. */

@@ -48,6 +48,8 @@ struct fetch {
 	size_t idle_workers;
 	bool closing;
 	uint64_t hits, misses, ahead;
+	uint64_t rested_at; /* misses and ahead at the last fetch_rest() */
+	uint64_t rests;
 	unsigned thread_count;
 	pthread_t *threads;
 };
@@ -118,6 +120,7 @@ struct ahead_run {
 	struct load_job jobs[LOAD_RUN_MAX];
 	struct cache_entry *entries[LOAD_RUN_MAX];
 	size_t count;
+	uint64_t rests; /* seen by this worker */
 };
 
 static void add_front_locked(struct ahead_run *run, struct cache_list *dropped)
@@ -200,27 +203,28 @@ static void abandon(struct ahead_run *run)
 	cache_list_release(&dropped);
 }
 
-/* The next run, or false when it is time to end. */
+/* The next run, none (count 0) where it is time to rest, or false when it is time to end. */
 static bool next_run(struct ahead_run *run)
 {
 	struct fetch *f = run->f;
 	struct cache_list dropped = { 0 };
+	bool closing;
 
 	mutex_lock(&f->lock);
 	f->idle_workers++;
-	while (!f->closing && !has_work(f))
+	while (!f->closing && !has_work(f) && run->rests == f->rests)
 		cond_wait(&f->work, &f->lock);
 	f->idle_workers--;
-	if (f->closing) {
-		mutex_unlock(&f->lock);
-		return false;
-	}
-	take_run_locked(run, &dropped);
+	run->rests = f->rests;
+	run->count = 0;
+	closing = f->closing;
+	if (!closing && has_work(f))
+		take_run_locked(run, &dropped);
 	if (has_work(f) && f->idle_workers > 0)
 		cond_signal(&f->work);
 	mutex_unlock(&f->lock);
 	cache_list_release(&dropped);
-	return true;
+	return !closing;
 }
 
 static void *worker(void *arg)
@@ -234,6 +238,10 @@ static void *worker(void *arg)
 		return NULL;
 	run->f = f;
 	while (next_run(run)) {
+		if (run->count == 0) {
+			loader_trim(loader);
+			continue;
+		}
 		loader_run(loader, run->jobs, run->count, publish_ahead, run);
 		abandon(run);
 	}
@@ -408,6 +416,28 @@ struct chunk *fetch_cached(struct fetch *f, const struct chunk_id *id)
 	}
 	mutex_unlock(&f->lock);
 	return chunk;
+}
+
+void fetch_rest(struct fetch *f)
+{
+	struct loader *idle[LOADERS_MAX];
+	size_t count = 0;
+	bool resting;
+
+	mutex_lock(&f->lock);
+	resting = f->rested_at == f->misses + f->ahead;
+	f->rested_at = f->misses + f->ahead;
+	while (resting && f->idle_loaders > 0)
+		idle[count++] = f->loaders[--f->idle_loaders];
+	if (resting) {
+		f->rests++;
+		cond_broadcast(&f->work);
+	}
+	mutex_unlock(&f->lock);
+	for (size_t i = 0; i < count; i++)
+		loader_free(idle[i]);
+	if (resting)
+		chunk_heap_trim(f->heap);
 }
 
 void fetch_stats(struct fetch *f, struct fetch_stats *out)

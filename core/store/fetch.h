@@ -50,6 +50,10 @@ struct chunk *fetch_cached(struct fetch *f, const struct chunk_id *id);
  * allows; what is cached or already on its way is skipped.  Never waits. */
 void fetch_ahead(struct fetch *f, const struct chunk_want *wants, size_t count);
 
+/* Called now and then: where nothing was loaded since the call before, the working memory of
+ * loading goes back to the system.  What is cached stays. */
+void fetch_rest(struct fetch *f);
+
 struct fetch_stats {
 	uint64_t hits, misses, ahead, cached_bytes;
 };

@@ -259,6 +259,12 @@ static void again(struct run *run, struct load_job *job)
 	finish(run, job);
 }
 
+void loader_trim(struct loader *l)
+{
+	buf_fini(&l->held);
+	buf_fini(&l->fresh);
+}
+
 static void trim(struct buf *b)
 {
 	if (b->cap > SCRATCH_KEEP)

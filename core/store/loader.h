@@ -36,6 +36,9 @@ typedef bool load_done(void *arg, struct load_job *job);
 void loader_run(struct loader *l, struct load_job *jobs, size_t count, load_done *done,
 		void *arg);
 
+/* Between runs: its buffers, to the system. */
+void loader_trim(struct loader *l);
+
 /* The room to plan for a chunk of this hint: a lie costs no more than the largest object. */
 size_t loader_room(size_t hint);
 

@@ -123,6 +123,32 @@ static void one_load_for_many(void **state)
 	fetch_close(f);
 }
 
+/* Resting, between loads and during them, costs nothing that is cached, and stops nothing. */
+static void rests(void **state)
+{
+	struct chunk_want wants[8];
+	struct fetch *f;
+
+	(void)state;
+	numbers_reset(8, 300 * KIB);
+	f = open_fetch(16 * MIB, 2);
+	for (uint64_t n = 0; n < 8; n++)
+		wants[n] = want(n);
+	expect_fetch(f, 0);
+	for (int i = 0; i < 3; i++)
+		fetch_rest(f);
+	assert_true(cached_bytes(f) >= numbers[0].size);
+	expect_fetch(f, 0);
+	assert_int_equal(atomic_load(&numbers[0].asked), 1);
+	fetch_ahead(f, wants, 8);
+	for (uint64_t n = 1; n < 8; n++) {
+		fetch_rest(f);
+		assert_true(becomes_cached(f, n));
+		assert_int_equal(atomic_load(&numbers[n].asked), 1);
+	}
+	fetch_close(f);
+}
+
 static void failure_wakes_all_and_leaves_no_trace(void **state)
 {
 	struct asker askers[THREADS];
@@ -457,6 +483,7 @@ int main(void)
 		cmocka_unit_test(readahead_loads_each_once_and_in_runs),
 		cmocka_unit_test(failed_readahead_leaves_no_trace),
 		cmocka_unit_test(newest_hints_first_oldest_forgotten),
+		cmocka_unit_test(rests),
 		cmocka_unit_test(readahead_waits_for_its_reader),
 		cmocka_unit_test(a_chunk_outlives_the_fetch),
 		cmocka_unit_test(everything_at_once),
