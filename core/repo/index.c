@@ -6,6 +6,7 @@
 #include "core/repo/integrity.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -30,9 +31,17 @@ enum {
 	WINDOW = INDEX_WINDOW / (CHUNK_ID_SIZE + 8), /* buckets read at once by a walk */
 };
 
+/* The buckets in use, one behind the other; an empty one is a bit. */
+struct held {
+	uint64_t *used; /* bit i: bucket i is in use, or was deleted */
+	uint32_t *rank; /* of 64 buckets each: how many in use come before */
+	struct buf dense;
+};
+
 struct index {
 	uint8_t *table; /* the buckets of a small index, else NULL */
-	size_t len;     /* of the file */
+	_Atomic(struct held *) held;
+	size_t len; /* of the file */
 	uint8_t header[HEADER];
 	uint32_t entries, buckets;
 	int fd;
@@ -104,10 +113,22 @@ int index_open(struct index **out, int fd, const char *name, struct err *e)
 	return 0;
 }
 
+static void held_free(struct held *h)
+{
+	if (!h)
+		return;
+	free(h->used);
+	free(h->rank);
+	buf_fini(&h->dense);
+	free(h);
+}
+DEFINE_CLEANUP(struct held *, held_free);
+
 void index_close(struct index *x)
 {
 	if (!x)
 		return;
+	held_free(atomic_load_explicit(&x->held, memory_order_relaxed));
 	free(x->table);
 	close(x->fd);
 	free(x->name);
@@ -156,11 +177,114 @@ static const uint8_t *buckets_at(const struct index *x, uint64_t i, uint32_t n, 
 										       : NULL;
 }
 
+/* --- held in memory --- */
+
+static struct held *held_new(uint32_t buckets)
+{
+	CLEANUP(held_freep) struct held *h = calloc(1, sizeof(*h));
+	size_t words = (size_t)buckets / 64 + 1;
+
+	if (!h)
+		return NULL;
+	h->used = calloc(words, sizeof(*h->used));
+	h->rank = calloc(words, sizeof(*h->rank));
+	return h->used && h->rank ? TAKE(h) : NULL;
+}
+
+/* Bucket i, at p. */
+static int hold_bucket(struct held *h, uint32_t i, const uint8_t *p)
+{
+	if (i % 64 == 0)
+		h->rank[i / 64] = (uint32_t)(h->dense.len / BUCKET);
+	if (place_at(p).segment == EMPTY)
+		return 0;
+	if (h->dense.len + BUCKET > INDEX_HELD_MAX)
+		return -ENOMEM;
+	h->used[i / 64] |= UINT64_C(1) << i % 64;
+	return buf_append(&h->dense, p, BUCKET);
+}
+
+static int hold_all(const struct index *x, struct held *h)
+{
+	uint8_t window[INDEX_WINDOW];
+	int rc = buf_reserve(&h->dense, (size_t)x->entries * BUCKET);
+	uint32_t n;
+
+	for (uint32_t i = 0; rc == 0 && i < x->buckets; i += n) {
+		const uint8_t *p;
+
+		n = x->buckets - i < WINDOW ? x->buckets - i : WINDOW;
+		p = buckets_at(x, i, n, window);
+		if (!p)
+			return -EBADMSG;
+		for (uint32_t k = 0; rc == 0 && k < n; k++)
+			rc = hold_bucket(h, i + k, p + (size_t)k * BUCKET);
+	}
+	return rc;
+}
+
+void index_hold(struct index *x)
+{
+	CLEANUP(held_freep) struct held *h = NULL;
+
+	if ((size_t)x->entries * BUCKET > INDEX_HELD_MAX)
+		return;
+	h = held_new(x->buckets);
+	if (h && hold_all(x, h) == 0)
+		atomic_store_explicit(&x->held, TAKE(h), memory_order_release);
+}
+
+bool index_in_memory(const struct index *x)
+{
+	return x->table || atomic_load_explicit(&x->held, memory_order_relaxed);
+}
+
+/* --- looking up --- */
+
+enum probe { PROBE_ON, PROBE_END, PROBE_FOUND };
+
+/* What a bucket that is not empty says of an id. */
+static enum probe probe_used(const uint8_t *bucket, const struct chunk_id *id,
+			     struct place *out)
+{
+	struct place at = place_at(bucket);
+
+	if (at.segment == DELETED || memcmp(bucket, id->b, CHUNK_ID_SIZE) != 0)
+		return PROBE_ON;
+	*out = at;
+	return PROBE_FOUND;
+}
+
+static enum probe probe(const uint8_t *bucket, const struct chunk_id *id, struct place *out)
+{
+	return place_at(bucket).segment == EMPTY ? PROBE_END : probe_used(bucket, id, out);
+}
+
+static bool find_held(const struct held *h, uint32_t buckets, const struct chunk_id *id,
+		      struct place *out)
+{
+	uint32_t i = get_le32(id->b) % buckets;
+
+	for (uint32_t left = buckets; left > 0; left--, i = i + 1 == buckets ? 0 : i + 1) {
+		uint64_t word = h->used[i / 64], bit = UINT64_C(1) << i % 64;
+		size_t at = h->rank[i / 64] + (size_t)__builtin_popcountll(word & (bit - 1));
+
+		if (!(word & bit))
+			return false;
+		if (probe_used(h->dense.p + at * BUCKET, id, out) == PROBE_FOUND)
+			return true;
+	}
+	return false;
+}
+
 bool index_find(const struct index *x, const struct chunk_id *id, struct place *out)
 {
+	const struct held *held = atomic_load_explicit(&x->held, memory_order_acquire);
 	uint32_t i = get_le32(id->b) % x->buckets, left = x->buckets, n;
 	uint8_t window[PROBE * BUCKET];
 
+	if (held)
+		return find_held(held, x->buckets, id, out);
 	for (; left > 0; left -= n, i = (i + n) % x->buckets) {
 		const uint8_t *bucket;
 
@@ -171,14 +295,10 @@ bool index_find(const struct index *x, const struct chunk_id *id, struct place *
 		if (!bucket)
 			return false; /* its digest tells the rest */
 		for (uint32_t k = 0; k < n; k++, bucket += BUCKET) {
-			struct place at = place_at(bucket);
+			enum probe found = probe(bucket, id, out);
 
-			if (at.segment == EMPTY)
-				return false;
-			if (at.segment == DELETED || memcmp(bucket, id->b, CHUNK_ID_SIZE) != 0)
-				continue;
-			*out = at;
-			return true;
+			if (found != PROBE_ON)
+				return found == PROBE_FOUND;
 		}
 	}
 	return false;

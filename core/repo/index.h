@@ -14,7 +14,7 @@
  * Borg keeps in integrity.N.
  *
  * Source: docs/format.md "Hash index files", "Integrity data".
- * Threads: immutable, any number.
+ * Threads: immutable, but for index_hold(); any number.
  */
 
 #include "core/base/cleanup.h"
@@ -57,6 +57,11 @@ uint64_t index_count(const struct index *x);
 uint32_t index_buckets(const struct index *x);
 int index_fd(const struct index *x); /* to copy the file; stays the index's */
 bool index_find(const struct index *x, const struct chunk_id *id, struct place *out);
+/* Many more look-ups are to come than it has buckets to read: keep those in use in memory, up to
+ * INDEX_HELD_MAX.  Where that cannot be, nothing changes.  Others may look up meanwhile; one caller. */
+#define INDEX_HELD_MAX ((size_t)48 << 20) /* bytes */
+void index_hold(struct index *x);
+bool index_in_memory(const struct index *x);
 /* A walk over all entries: start with a zeroed one; false at the end. */
 enum { INDEX_WINDOW = 16 * 1024 /* bytes */ };
 struct index_walk {

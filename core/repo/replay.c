@@ -28,6 +28,7 @@ void writer_unload(struct writer *w)
 	w->log = NULL;
 	index_close(w->index);
 	w->index = NULL;
+	w->finds = 0;
 	w->has_index_file = false;
 	table_fini(&w->changes);
 	table_init(&w->changes, sizeof(struct chunk_id), sizeof(struct place));

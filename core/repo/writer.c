@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { BUCKETS_PER_FIND = 32 };
+
 int writer_new(struct writer **out, const struct writer_home *home, struct err *e)
 {
 	struct writer *w = calloc(1, sizeof(*w));
@@ -74,11 +76,21 @@ bool writer_lookup(const struct writer *w, const struct chunk_id *id, struct pla
 	return w->index && index_find(w->index, id, at);
 }
 
+/* A look-up in a large index costs a system call.  When as much was spent on them as reading it
+ * all would have cost, as many again are likely. */
+static void note_find_locked(struct writer *w)
+{
+	if (w->index && ++w->finds == index_buckets(w->index) / BUCKETS_PER_FIND &&
+	    !index_in_memory(w->index))
+		index_hold(w->index);
+}
+
 int writer_find(struct writer *w, const struct chunk_id *id, struct place *at)
 {
 	int found;
 
 	mutex_lock(&w->find_lock);
+	note_find_locked(w);
 	found = writer_lookup(w, id, at);
 	mutex_unlock(&w->find_lock);
 	return found;

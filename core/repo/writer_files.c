@@ -311,6 +311,7 @@ static void take_index(struct writer *w, struct index *index)
 	mutex_lock(&w->find_lock);
 	before = w->index;
 	w->index = index;
+	w->finds = 0;
 	table_fini(&w->changes);
 	table_init(&w->changes, sizeof(struct chunk_id), sizeof(struct place));
 	mutex_unlock(&w->find_lock);

@@ -23,8 +23,9 @@
 struct writer {
 	struct writer_home home;
 	struct mutex append_lock; /* guards all but what find_lock guards; taken first */
-	struct mutex find_lock;   /* guards index, changes */
+	struct mutex find_lock;   /* guards index, finds, changes */
 	struct index *index;      /* or NULL */
+	uint32_t finds;           /* looked up there */
 	struct table changes;     /* chunk_id -> struct place; segment UINT32_MAX: deleted */
 	struct hints hints;
 	uint64_t count;        /* objects */

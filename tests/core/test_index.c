@@ -124,12 +124,91 @@ static void find_one(const void *arg)
 
 	lay_out(file, row->cells);
 	x = open_bytes(file, LEN);
-	assert_int_equal(index_find(x, &id, &at), row->off != 0);
-	if (row->off) {
-		assert_int_equal(at.segment, 3);
-		assert_int_equal(at.off, row->off);
+	for (int held = 0; held < 2; held++) {
+		assert_int_equal(index_find(x, &id, &at), row->off != 0);
+		if (row->off) {
+			assert_int_equal(at.segment, 3);
+			assert_int_equal(at.off, row->off);
+		}
+		index_hold(x);
 	}
 	index_close(x);
+}
+
+/* More than one word of bits, read in windows, and too large to be read when it is opened: what is
+ * found in the file is found in memory, and nothing else; the file is not asked any more. */
+static void what_is_held_is_what_was_read(void **state)
+{
+	enum { MANY = 250000 };
+	uint8_t *file = malloc(HEADER + (size_t)MANY * BUCKET);
+	size_t len = HEADER + (size_t)MANY * BUCKET;
+	struct index *x = NULL;
+	int fd;
+
+	(void)state;
+	for (uint32_t i = 0; i < MANY; i++) {
+		struct chunk_id id = id_of(i - i % 3, (uint8_t)i); /* three behind each other */
+
+		memcpy(file + HEADER + (size_t)i * BUCKET, id.b, sizeof(id.b));
+		put_le32(file + HEADER + (size_t)i * BUCKET + 32, i % 7 == 0    ? EMPTY
+								  : i % 11 == 0 ? DELETED
+										: 1);
+		put_le32(file + HEADER + (size_t)i * BUCKET + 36, i);
+	}
+	memcpy(file, "BORG_IDX", 8);
+	put_le32(file + 8, MANY / 7);
+	put_le32(file + 12, MANY);
+	file[16] = 32;
+	file[17] = 8;
+	fd = memory_file(file, len);
+	assert_int_equal(index_open(&x, dup(fd), "index.7", NULL), 0);
+	assert_false(index_in_memory(x));
+	for (int held = 0; held < 2; held++) {
+		for (uint32_t i = 0; i < MANY; i += held ? 1 : 97) {
+			struct chunk_id id = id_of(i - i % 3, (uint8_t)i);
+			bool there = i % 7 && i % 11;
+			struct place at;
+
+			for (uint32_t k = i - i % 3; k < i; k++)
+				there = there && k % 7;
+			assert_int_equal(index_find(x, &id, &at), there);
+			if (there)
+				assert_int_equal(at.off, i);
+		}
+		if (held)
+			break;
+		index_hold(x);
+		assert_true(index_in_memory(x));
+		assert_int_equal(ftruncate(fd, HEADER), 0);
+	}
+	index_close(x);
+	close(fd);
+	free(file);
+}
+
+/* Cut short since it was opened: nothing is held, and nothing found. */
+static void a_file_cut_short_is_not_held(void **state)
+{
+	struct chunk_id id = id_of(6, 1);
+	size_t len = HEADER + (size_t)250000 * BUCKET;
+	uint8_t *file = calloc(1, len);
+	struct index *x = NULL;
+	struct place at;
+	int fd;
+
+	(void)state;
+	lay_out(file, find_rows[0].cells);
+	put_le32(file + 12, 250000);
+	fd = memory_file(file, len);
+	assert_int_equal(index_open(&x, dup(fd), "index.7", NULL), 0);
+	assert_int_equal(ftruncate(fd, (off_t)len - 100), 0);
+	index_hold(x);
+	assert_false(index_in_memory(x));
+	assert_int_equal(ftruncate(fd, HEADER), 0);
+	assert_false(index_find(x, &id, &at));
+	index_close(x);
+	close(fd);
+	free(file);
 }
 
 /* A walk finds exactly the buckets in use, each once. */
@@ -261,6 +340,8 @@ static void the_digest_tells_every_change(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_held_is_what_was_read),
+		cmocka_unit_test(a_file_cut_short_is_not_held),
 		cmocka_unit_test(the_digest_tells_every_change),
 	};
 	int rc = run_table(find_rows, find_one);
