@@ -122,6 +122,34 @@ int sync_dir(const char *path)
 	return 0;
 }
 
+char *folder_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!slash)
+		return strdup(".");
+	return strndup(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+int sync_dirs_above(const char *path, struct err *e)
+{
+	CLEANUP(cleanup_freep) char *at = folder_of(path);
+
+	while (at) {
+		CLEANUP(cleanup_freep) char *above = folder_of(at);
+		int rc = sync_dir(at);
+
+		if (rc < 0 && rc != -EACCES && rc != -EINVAL && rc != -EROFS)
+			return err_set(e, -rc, "%s: cannot sync the folder: %s", at,
+				       strerror(-rc));
+		if (!above || strcmp(above, at) == 0)
+			return above ? 0 : err_nomem(e, at);
+		free(at);
+		at = TAKE(above);
+	}
+	return err_nomem(e, path);
+}
+
 static int write_temp(const char *temp, struct bytes content, mode_t mode)
 {
 	CLEANUP(cleanup_closep)
@@ -136,17 +164,14 @@ static int write_temp(const char *temp, struct bytes content, mode_t mode)
 	return rc;
 }
 
-int file_replace(const char *path, struct bytes content, mode_t mode, struct err *e)
+static int replace_from(const char *temp, const char *path, struct bytes content, mode_t mode,
+			struct err *e)
 {
-	CLEANUP(cleanup_freep) char *temp = NULL;
-	CLEANUP(cleanup_freep) char *folder = strdup(path);
-	char *slash;
+	CLEANUP(cleanup_freep) char *folder = folder_of(path);
 	int rc;
 
-	if (!folder || asprintf(&temp, "%s-%ld.tmp", path, (long)getpid()) < 0) {
-		temp = NULL;
+	if (!folder)
 		return err_nomem(e, path);
-	}
 	unlink(temp); /* ours alone by its pid: only a crash leaves one */
 	rc = write_temp(temp, content, mode);
 	if (rc == 0 && rename(temp, path) < 0)
@@ -155,13 +180,35 @@ int file_replace(const char *path, struct bytes content, mode_t mode, struct err
 		unlink(temp);
 		return err_set(e, -rc, "%s: cannot write: %s", path, strerror(-rc));
 	}
-	slash = strrchr(folder, '/');
-	if (slash)
-		slash[slash == folder] = '\0';
-	rc = sync_dir(slash ? folder : ".");
+	rc = sync_dir(folder);
 	if (rc < 0)
 		return err_set(e, -rc, "%s: cannot sync its folder: %s", path, strerror(-rc));
 	return 0;
+}
+
+int file_replace(const char *path, struct bytes content, mode_t mode, struct err *e)
+{
+	CLEANUP(cleanup_freep) char *temp = NULL;
+
+	if (asprintf(&temp, "%s-%ld.tmp", path, (long)getpid()) < 0) {
+		temp = NULL;
+		return err_nomem(e, path);
+	}
+	return replace_from(temp, path, content, mode, e);
+}
+
+int file_replace_from(const char *folder, const char *path, struct bytes content, mode_t mode,
+		      struct err *e)
+{
+	CLEANUP(cleanup_freep) char *temp = NULL;
+	const char *slash = strrchr(path, '/');
+
+	if (asprintf(&temp, "%s/%s-%ld.tmp", folder, slash ? slash + 1 : path, (long)getpid()) <
+	    0) {
+		temp = NULL;
+		return err_nomem(e, path);
+	}
+	return replace_from(temp, path, content, mode, e);
 }
 
 int make_dirs(const char *path, mode_t mode, struct err *e)

@@ -29,11 +29,20 @@ int read_to_end(int fd, size_t max, struct buf *out);
 int file_read(int dirfd, const char *path, size_t max, struct buf *out, struct err *e);
 /* Replace path by content: a temporary file beside it, synced, renamed over it, folder synced. */
 int file_replace(const char *path, struct bytes content, mode_t mode, struct err *e);
+/* The same with the temporary file in that folder, which must be of the same file system (-EXDEV):
+ * for folders where somebody takes every file for whole. */
+int file_replace_from(const char *folder, const char *path, struct bytes content, mode_t mode,
+		      struct err *e);
 /* mkdir -p with the given mode for each missing part. */
 int make_dirs(const char *path, mode_t mode, struct err *e);
 /* rm -r, never following a symbolic link; what is gone meanwhile does not matter. */
 int remove_tree(const char *path, struct err *e);
 int sync_dir(const char *path); /* fsync a folder; 0 or -errno */
+/* Sync every folder above path, up to the root: their names are durable, too, also where they were
+ * made by a process that was killed before it could.  Those that may not be read are not ours. */
+int sync_dirs_above(const char *path, struct err *e);
+/* "a" of "a/b", "/" of "/b", "." of "b"; on the heap, NULL when out of memory. */
+char *folder_of(const char *path);
 
 /* Append the path without ".", "x/.." and doubled slashes (but two at the start are kept), by its
  * text alone, as Python's os.path.normpath() does; "." where nothing is left.  0 or -ENOMEM. */

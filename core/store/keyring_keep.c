@@ -93,18 +93,35 @@ static int new_key_path(const struct location *where, char **out, struct err *e)
 	return *out ? 0 : err_nomem(e, "key file");
 }
 
+/* Borg tries every file of the keys folder: what is half written must not lie there, so it is written
+ * in the folder above. */
+static int replace_key_file(const char *path, struct bytes text, struct err *e)
+{
+	CLEANUP(cleanup_freep) char *keys = folder_of(path);
+	CLEANUP(cleanup_freep) char *above = keys ? folder_of(keys) : NULL;
+	int rc = above ? file_replace_from(above, path, text, 0600, e) : err_nomem(e, path);
+
+	/* Where that cannot be, as it may with $BORG_KEYS_DIR or $BORG_KEY_FILE, the least evil. */
+	return rc == -EXDEV || rc == -EACCES || rc == -EROFS || rc == -EPERM
+		       ? file_replace(path, text, 0600, e)
+		       : rc;
+}
+
 static int write_key_file(const struct repo *repo, const char *path, struct bytes text,
 			  struct err *e)
 {
 	CLEANUP(buf_fini) struct buf file = BUF_INIT;
 	char hex[CHUNK_ID_HEX];
+	int rc;
 
 	if (buf_append_str(&file, KEYRING_MAGIC) < 0 ||
 	    buf_append_str(&file, id_hex(&repo_config(repo)->id, hex)) < 0 ||
 	    buf_append_byte(&file, '\n') < 0 || buf_append(&file, text.p, text.len) < 0 ||
 	    buf_append_byte(&file, '\n') < 0)
 		return err_nomem(e, path);
-	return file_replace(path, buf_bytes(&file), 0600, e);
+	rc = replace_key_file(path, buf_bytes(&file), e);
+	/* Without the key nobody reads what the repository has; its folder may have been made for it. */
+	return rc < 0 ? rc : sync_dirs_above(path, e);
 }
 
 static int keep_text(struct repo *repo, struct buf *text, const char *path, struct err *e)

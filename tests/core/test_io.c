@@ -69,6 +69,15 @@ static void replace(void **state)
 	assert_int_equal(file_replace(deep, bytes_str("x"), 0600, &e), -EISDIR);
 	assert_non_null(strstr(e.msg, deep));
 	assert_int_equal(entries_in(deep), 1);
+	assert_int_equal(file_replace_from(dir, path, bytes_str("third"), 0600, &e), 0);
+	got.len = 0;
+	assert_int_equal(file_read(AT_FDCWD, path, 6, &got, &e), 0);
+	assert_memory_equal(got.p, "third", 5);
+	assert_int_equal(file_replace_from(dir, deep, bytes_str("x"), 0600, &e), -EISDIR);
+	assert_int_equal(file_replace_from("/proc", path, bytes_str("x"), 0600, &e), -ENOENT);
+	assert_int_equal(entries_in(dir), 1);
+	assert_int_equal(entries_in(deep), 1);
+	assert_int_equal(sync_dirs_above(path, &e), 0);
 	assert_int_equal(make_dirs(path, 0700, &e), 0); /* a file is there: found at use */
 	buf_fini(&got);
 	free(path);
@@ -87,11 +96,27 @@ static void joins(void **state)
 	free(two);
 }
 
+static void folders(void **state)
+{
+	static const char *const paths[][2] = {
+		{ "/a/b", "/a" }, { "/a", "/" }, { "/", "/" }, { "a/b", "a" }, { "a", "." },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		char *folder = folder_of(paths[i][0]);
+
+		assert_string_equal(folder, paths[i][1]);
+		free(folder);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(replace),
 		cmocka_unit_test(joins),
+		cmocka_unit_test(folders),
 	};
 	int rc = run_table(rows, read_one);
 
