@@ -3,6 +3,8 @@
 #include "core/repo/create.h"
 
 #include "core/base/io.h"
+#include "core/repo/files.h"
+#include "core/repo/recover.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -18,6 +20,7 @@
 enum {
 	README_HEAD = 100, /* bytes that tell a repository */
 	SEGMENTS_PER_DIR = 1000,
+	FIRST_SEGMENTS = 3, /* of the first transaction, at most */
 	MAX_SEGMENT_SIZE = 500 * 1024 * 1024,
 };
 
@@ -36,12 +39,71 @@ static bool is_repository(const char *path)
 			 memmem(head, (size_t)n, "Borg repository", 15));
 }
 
+static bool is_dot(const char *name)
+{
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+/* Segments have their places by a number in the config, but the first ones. */
+static bool has_first_folder_only(int dirfd)
+{
+	int fd = openat(dirfd, "data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+	bool is = d || errno == ENOENT;
+
+	while (d && is && (entry = readdir(d)))
+		is = is_dot(entry->d_name) || strcmp(entry->d_name, "0") == 0;
+	if (d)
+		closedir(d);
+	else if (fd >= 0)
+		close(fd);
+	return is;
+}
+
+/* Was its first transaction never committed?  Of what is more than a beginning nobody must hear that
+ * it can be removed. */
+static bool is_unfinished(const char *path)
+{
+	CLEANUP(cleanup_closep) int dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const struct snapshot_home home = { .dirfd = dirfd,
+					    .path = path,
+					    .segments_per_dir = SEGMENTS_PER_DIR };
+	struct segment_list segments = { 0 };
+	uint32_t index;
+	bool is = dirfd >= 0 && files_newest_index(dirfd, &index, NULL) == 0 &&
+		  has_first_folder_only(dirfd);
+	int rc = is ? files_segments(dirfd, SEGMENTS_PER_DIR, 0, &segments, NULL) : 0;
+
+	is = is && (rc == 0 || rc == -ENOENT); /* data is made after README */
+	for (size_t i = 0; is && i < segments.count; i++)
+		is = segments.numbers[i] < FIRST_SEGMENTS &&
+		     recover_is_committed(&home, segments.numbers[i], NULL) == 0;
+	segment_list_fini(&segments);
+	return is;
+}
+
 static int already_exists(const char *path, struct err *e)
 {
+	if (is_unfinished(path))
+		return err_set_id(e, EEXIST, "Repository.AlreadyExists",
+				  "A repository already exists at %s. It was never finished: "
+				  "remove that folder to begin again.",
+				  path);
 	return err_set_id(e, EEXIST, "Repository.AlreadyExists",
 			  "A repository already exists at %s.", path);
 }
 
+/* What file_replace() leaves when it is killed. */
+static bool is_rest(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 4 && strncmp(name, "README-", 7) == 0 &&
+	       strcmp(name + len - 4, ".tmp") == 0;
+}
+
+/* Nothing is there, or the first file of a repository that was not written to its end: that goes. */
 static bool is_empty_dir(const char *path)
 {
 	DIR *d = opendir(path);
@@ -49,7 +111,12 @@ static bool is_empty_dir(const char *path)
 	bool empty = d != NULL;
 
 	while (empty && (entry = readdir(d)))
-		empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+		empty = is_dot(entry->d_name) || is_rest(entry->d_name);
+	if (empty)
+		rewinddir(d);
+	while (empty && (entry = readdir(d)))
+		if (is_rest(entry->d_name))
+			empty = unlinkat(dirfd(d), entry->d_name, 0) == 0;
 	if (d)
 		closedir(d);
 	return empty;

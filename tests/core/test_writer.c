@@ -407,22 +407,51 @@ static void a_second_writer_waits_outside(void **state)
 	life_end(&l);
 }
 
+#define REPOSITORY "mkdir -p r/data/0; echo Borg Backup repository >r/README; "
+#define COMMIT     "\\100\\364\\074\\045\\011\\000\\000\\000\\002"
+
 static const struct place_row {
 	const char *name;
 	const char *prepare; /* shell, in a folder of its own */
 	const char *path;
 	const char *msgid;
+	bool unfinished; /* it says that it can be removed */
 } places[] = {
-	{ "a file is there", "touch r", "r", "Repository.PathAlreadyExists" },
-	{ "a folder with something", "mkdir r; touch r/x", "r",
-	  "Repository.PathAlreadyExists" },
-	{ "an empty folder is taken", "mkdir r", "r", NULL },
-	{ "no folder above", "true", "a/r", "Repository.ParentPathDoesNotExist" },
-	{ "a repository is there", "mkdir r; echo Borg Backup repository >r/README", "r",
-	  "Repository.AlreadyExists" },
-	{ "a repository above", "mkdir -p q/s; echo Borg repository >q/README", "q/s/r",
-	  "Repository.AlreadyExists" },
+	{ "a file is there", "touch r", "r", "Repository.PathAlreadyExists", false },
+	{ "a folder with something", "mkdir r; touch r/x", "r", "Repository.PathAlreadyExists",
+	  false },
+	{ "an empty folder is taken", "mkdir r", "r", NULL, false },
+	{ "no folder above", "true", "a/r", "Repository.ParentPathDoesNotExist", false },
+	{ "a readme that was not finished", "mkdir r; touch r/README-17.tmp", "r", NULL,
+	  false },
+	{ "a repository is there", REPOSITORY "printf 'BORG_SEG" COMMIT "' >r/data/0/1", "r",
+	  "Repository.AlreadyExists", false },
+	{ "one without a data folder", "mkdir r; echo Borg Backup repository >r/README", "r",
+	  "Repository.AlreadyExists", true },
+	{ "one without a segment", REPOSITORY, "r", "Repository.AlreadyExists", true },
+	{ "one without a commit", REPOSITORY "printf BORG_SEG >r/data/0/0", "r",
+	  "Repository.AlreadyExists", true },
+	{ "one with an index", REPOSITORY "echo >r/index.1", "r", "Repository.AlreadyExists",
+	  false },
+	{ "one with later segments", REPOSITORY "touch r/data/0/3", "r",
+	  "Repository.AlreadyExists", false },
+	{ "one with segments elsewhere", REPOSITORY "mkdir r/data/1; touch r/data/1/7", "r",
+	  "Repository.AlreadyExists", false },
+	{ "a repository above",
+	  "mkdir -p q/s q/data/1; echo Borg repository >q/README; touch q/data/1/7", "q/s/r",
+	  "Repository.AlreadyExists", false },
 };
+
+static size_t entries_in(const char *path)
+{
+	DIR *d = opendir(path);
+	size_t count = 0;
+
+	while (readdir(d))
+		count++;
+	closedir(d);
+	return count - 2;
+}
 
 static void create_one(const void *arg)
 {
@@ -440,8 +469,10 @@ static void create_one(const void *arg)
 	if (row->msgid) {
 		assert_true(rc < 0);
 		assert_string_equal(e.msgid, row->msgid);
+		assert_int_equal(strstr(e.msg, "remove that folder") != NULL, row->unfinished);
 	} else {
 		assert_int_equal(rc, 0);
+		assert_int_equal(entries_in(where.path), 3);
 	}
 	free(where.path);
 	free(command);
