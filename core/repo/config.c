@@ -282,10 +282,11 @@ static int keep_old(const char *path, const char *old, struct err *e)
 
 int config_store(const char *path, struct bytes text, struct err *e)
 {
+	CLEANUP(cleanup_freep) char *folder = folder_of(path);
 	CLEANUP(cleanup_freep) char *old = NULL;
 	int rc = 0;
 
-	if (asprintf(&old, "%s.old", path) < 0) {
+	if (!folder || asprintf(&old, "%s.old", path) < 0) {
 		old = NULL;
 		return err_nomem(e, "config");
 	}
@@ -303,7 +304,10 @@ int config_store(const char *path, struct bytes text, struct err *e)
 		erase(old, NULL); /* mostly a second name of what still is the config */
 		return rc;
 	}
-	return erase(old, e);
+	rc = erase(old, e);
+	if (rc == 0)
+		(void)sync_dir(folder); /* else Borg warns of it after a power cut */
+	return rc;
 }
 
 int config_change(const char *path, const char *name, const char *value, struct err *e)

@@ -2,9 +2,10 @@
  * writer_files.c - the files that a writer makes and removes beside the log: index, hints and
  * integrity of a transaction, segments that are no longer needed.
  *
- * Borg's order, so that at any moment a power cut leaves something every Borg can open: all three
- * are complete under other names before the first gets its own; integrity goes first, because an
- * index without its digest is still an index, and one with another's is damage.
+ * At any moment a power cut leaves something every Borg can open: all three are complete under other
+ * names before the first gets its own, and the index gets its own when those of the others are
+ * durable, because it is what says that the transaction is there.  (Borg renames hints and index at
+ * once, and complains where only the index came through.)
  */
 
 #include "core/repo/writer_internal.h"
@@ -239,9 +240,9 @@ static int put_in_place(const struct writer *w, struct err *e)
 	int rc = rename_temp(w, "integrity", e);
 
 	if (rc == 0)
-		rc = sync_folder(w, e);
-	if (rc == 0)
 		rc = rename_temp(w, "hints", e);
+	if (rc == 0)
+		rc = sync_folder(w, e);
 	if (rc == 0)
 		rc = rename_temp(w, "index", e);
 	return rc == 0 ? sync_folder(w, e) : rc;
