@@ -5,64 +5,82 @@
 load lib
 
 run_faults() {
-	"$PYTHON" "$E2E/faults.py" --bin "$(dirname "$(realpath "$ALCOVE")")" "$@"
+	"$PYTHON" "$E2E/faults.py" --bin "$(dirname "$(realpath "$ALCOVE")")" "$@" | sed "s/^/# /" >&3
+	return "${PIPESTATUS[0]}"
 }
 
-faults() { # SCENARIO, with every K-th call unless in soak
-	local options=(--every "$K")
+# faults K SCENARIO [N]: with every K-th call, unless in soak, and N kills -9 at any moment, a hundred times as many in soak.
+faults() {
+	local options=(--every "$1")
 	if [[ -n ${ALCOVE_SOAK:-} ]]; then
 		b14 --version >/dev/null
 		options=(--each --borg14 "$B14")
 	fi
-	run_faults "${options[@]}" "$1"
+	run_faults "${options[@]}" --times "$(soak "${3:-0}" $((100 * ${3:-0})))" "$2"
 }
 
 @test "a repository's commits hold, and are seen by borg" {
-	K=5 faults repository
+	faults 5 repository
 }
 
 @test "a repository's commits hold, and are seen by us" {
-	K=5 faults repository-first
+	faults 5 repository-first
 }
 
 # What follows also counts AES-CTR counters, and lets our program go on with the caches that it has.
 
 @test "create" {
-	K=35 faults create
+	faults 35 create 10
 }
 
 @test "create, with caches of the last time" {
-	K=35 faults create-known
+	faults 35 create-known 10
 }
 
 @test "delete" {
-	K=35 faults delete
+	faults 35 delete 10
 }
 
 @test "prune" {
-	K=35 faults prune
+	faults 35 prune 10
 }
 
 @test "compact" {
-	K=30 faults compact
-}
-
-@test "rename" {
-	K=35 faults rename
+	faults 30 compact 10
 }
 
 @test "check --repair" {
-	K=40 faults repair
+	faults 40 repair 10
 }
 
-@test "kill -9 at any moment" {
-	for scenario in create create-known delete prune compact; do
-		run_faults --times "$(soak 1 200)" "$scenario"
-	done
+@test "rename" {
+	faults 35 rename
+}
+
+@test "init: a repository, or what says that it is none" {
+	faults 30 init
+	faults 30 init-keyfile
+}
+
+@test "key change-passphrase: the old one or the new one" {
+	faults 12 passphrase
+	faults 12 passphrase-keyfile
+}
+
+@test "key migrate-to-repokey: without a key, or with one" {
+	faults 10 migrate
+}
+
+@test "config: the old value or the new one" {
+	faults 10 config
+}
+
+@test "break-lock" {
+	faults 4 break-lock
 }
 
 @test "no counter is used twice, by both programs in turn, under kill -9" {
-	run_faults --times "$(soak 10 200)" turns
+	run_faults --times "$(soak 12 400)" turns
 }
 
 @test "a counter that is used twice is found" {

@@ -583,7 +583,11 @@ static long refuse(void)
 	return -1;
 }
 
-__attribute__((constructor)) static void begin(void)
+/* Also called by a program that sets the variables later: one that forks to become another. */
+void faults_begin(void);
+void faults_end(void);
+
+__attribute__((constructor)) void faults_begin(void)
 {
 	const char *folder = getenv("FAULTS_FOLDER"), *n = getenv("FAULTS_N");
 	const char *disk = getenv("FAULTS_DISK"), *mode = getenv("FAULTS_MODE");
@@ -594,7 +598,7 @@ __attribute__((constructor)) static void begin(void)
 	struct node *top;
 	int fd;
 
-	if (!folder)
+	if (!folder || f.folder_len != 0)
 		return;
 	snprintf(f.folder, sizeof(f.folder), "%s", folder);
 	f.n = n ? strtoul(n, NULL, 10) : 0;
@@ -636,7 +640,7 @@ __attribute__((constructor)) static void begin(void)
 }
 
 /* The power may also go after the program has ended. */
-__attribute__((destructor)) static void end(void)
+__attribute__((destructor)) void faults_end(void)
 {
 	if (f.folder_len == 0)
 		return;
