@@ -6,7 +6,7 @@
 
 VARIANT ?= release
 OUT := build/$(VARIANT)
-PACKAGES := fuse3 openssl libsodium liblz4 libzstd zlib liblzma libdeflate libxxhash jansson libpcre2-8 libacl lmdb libqrencode
+PACKAGES := fuse3 openssl libsodium liblz4 libzstd zlib liblzma libdeflate libxxhash jansson libpcre2-8 libacl lmdb libqrencode libarchive
 
 CC ?= gcc
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes \
@@ -17,7 +17,8 @@ OPTIMIZE ?= -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2
 SANITIZE ?=
 CFLAGS_ALL := -std=c17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=314 -I. -fPIE -pthread $(WARNINGS) \
 	$(WERROR) $(OPTIMIZE) $(SANITIZE) $(CFLAGS) $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
-LDFLAGS_ALL := -pie -Wl,-z,relro,-z,now -pthread $(SANITIZE) $(LDFLAGS)
+# Our names are ours alone: a library that has a function of the same name calls its own.
+LDFLAGS_ALL := -Wl,--exclude-libs,ALL -pie -Wl,-z,relro,-z,now -pthread $(SANITIZE) $(LDFLAGS)
 LIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
 
 PREFIX ?= /usr/local

@@ -8,11 +8,11 @@ _alcove() {
 	local patterns='-e --exclude --exclude-from --pattern --patterns-from'
 	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
 		case $word in
-		mount | umount | init | create | list | info | extract | delete | prune | compact | rename | check | key | config | with-lock | break-lock | help) command=$word && break ;;
+		mount | umount | init | create | list | info | extract | export-tar | import-tar | delete | prune | compact | rename | check | key | config | with-lock | break-lock | help) command=$word && break ;;
 		esac
 	done
 	case $command in
-	'') options="$common -V --version mount umount init create list info extract delete prune compact rename check key config with-lock break-lock help" ;;
+	'') options="$common -V --version mount umount init create list info extract export-tar import-tar delete prune compact rename check key config with-lock break-lock help" ;;
 	mount) options="$common $archives $patterns -f --foreground -o --numeric-ids --strip-components" ;;
 	umount) options=$common ;;
 	init) options="$common -e --encryption --append-only --storage-quota --make-parent-dirs" ;;
@@ -37,11 +37,16 @@ _alcove() {
 	list) options="$common $archives $patterns --short --format --json --json-lines" ;;
 	info) options="$common $archives --json" ;;
 	extract) options="$common $patterns --list -n --dry-run --numeric-ids --noflags --noacls --noxattrs --stdout --sparse --strip-components" ;;
+	export-tar) options="$common $patterns --tar-filter --list --strip-components" ;;
+	import-tar)
+		options="$common --tar-filter -s --stats --list --filter --json --ignore-zeros --comment --timestamp -c --checkpoint-interval
+			--chunker-params -C --compression"
+		;;
 	check) options="$common $archives --repository-only --archives-only --verify-data --repair --save-space --max-duration" ;;
 	key) options="$common export import change-passphrase migrate-to-repokey --paper --qr-html" ;;
 	config) options="$common -c --cache -d --delete -l --list" ;;
 	with-lock | break-lock) options=$common ;;
-	help) options='mount umount init create list info extract delete prune compact rename check key config with-lock break-lock' ;;
+	help) options='mount umount init create list info extract export-tar import-tar delete prune compact rename check key config with-lock break-lock' ;;
 	esac
 	if [[ ${COMP_WORDS[COMP_CWORD - 1]} == -o ]]; then
 		options='versions allow_damaged_files ignore_permissions uid= gid= umask= subdir= cache_size= allow_other allow_root fsname= nodev nosuid noexec'

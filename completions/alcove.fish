@@ -1,11 +1,13 @@
 # fish completion for alcove
 
-set -l commands mount umount init create list info extract delete prune compact rename check key config with-lock break-lock help
+set -l commands mount umount init create list info extract export-tar import-tar delete prune compact rename check key config with-lock break-lock help
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a mount -d 'Mount a repository or an archive'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a umount -d 'Unmount'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a list -d 'List archives or contents'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a info -d 'Show details'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a extract -d 'Extract an archive'
+complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a export-tar -d 'An archive as a tar'
+complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a import-tar -d 'A tar as an archive'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a check -d 'Verify and repair'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a init -d 'Make a repository'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a create -d 'Make an archive'
@@ -19,7 +21,7 @@ complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a with-loc
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a break-lock -d 'Remove locks'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -f -a help -d 'Explain a command'
 complete -c alcove -n "not __fish_seen_subcommand_from $commands" -s V -l version -d 'Version'
-complete -c alcove -n "__fish_seen_subcommand_from help" -f -a 'mount umount init create list info extract delete prune compact rename check key config with-lock break-lock'
+complete -c alcove -n "__fish_seen_subcommand_from help" -f -a 'mount umount init create list info extract export-tar import-tar delete prune compact rename check key config with-lock break-lock'
 
 for level in critical error warning info verbose debug
     complete -c alcove -l $level -d 'Log level'
@@ -42,7 +44,7 @@ complete -c alcove -n $archives -l first -x -d 'The first'
 complete -c alcove -n $archives -l last -x -d 'The last'
 complete -c alcove -n $archives -l consider-checkpoints -d 'Checkpoints too'
 
-set -l patterns '__fish_seen_subcommand_from mount list extract'
+set -l patterns '__fish_seen_subcommand_from mount list extract export-tar'
 complete -c alcove -n $patterns -s e -l exclude -x -d 'Leave out'
 complete -c alcove -n $patterns -l exclude-from -r -d 'Leave out'
 complete -c alcove -n $patterns -l pattern -x -d 'Include or exclude'
@@ -55,14 +57,21 @@ complete -c alcove -n '__fish_seen_subcommand_from list' -l json-lines -d 'Items
 complete -c alcove -n '__fish_seen_subcommand_from list' -l short -d 'Names only'
 complete -c alcove -n '__fish_seen_subcommand_from list' -l format -x -d 'What to print'
 complete -c alcove -n '__fish_seen_subcommand_from mount extract' -l numeric-ids -d 'Owners by number'
-complete -c alcove -n '__fish_seen_subcommand_from mount extract' -l strip-components -x -d 'Leave out components'
-complete -c alcove -n '__fish_seen_subcommand_from extract' -l list -d 'Print each path'
+complete -c alcove -n '__fish_seen_subcommand_from mount extract export-tar' -l strip-components -x -d 'Leave out components'
+complete -c alcove -n '__fish_seen_subcommand_from extract export-tar import-tar' -l list -d 'Print each path'
 complete -c alcove -n '__fish_seen_subcommand_from extract' -s n -l dry-run -d 'Write nothing'
 complete -c alcove -n '__fish_seen_subcommand_from extract' -l stdout -d 'Contents to standard output'
 complete -c alcove -n '__fish_seen_subcommand_from extract' -l sparse -d 'Leave holes'
 complete -c alcove -n '__fish_seen_subcommand_from extract' -l noflags -d 'Without flags'
 complete -c alcove -n '__fish_seen_subcommand_from extract' -l noacls -d 'Without ACLs'
 complete -c alcove -n '__fish_seen_subcommand_from extract' -l noxattrs -d 'Without xattrs'
+complete -c alcove -n '__fish_seen_subcommand_from export-tar import-tar' -l tar-filter -x -d 'Compress or expand with'
+complete -c alcove -n '__fish_seen_subcommand_from import-tar' -l ignore-zeros -d 'Go on behind an end'
+complete -c alcove -n '__fish_seen_subcommand_from import-tar' -s s -l stats -d 'Sizes at the end'
+complete -c alcove -n '__fish_seen_subcommand_from import-tar' -l json -d 'As JSON'
+complete -c alcove -n '__fish_seen_subcommand_from import-tar' -l filter -x -d 'Letters of --list'
+complete -c alcove -n '__fish_seen_subcommand_from import-tar' -l comment -x -d Comment
+complete -c alcove -n '__fish_seen_subcommand_from import-tar' -s C -l compression -x -a 'none lz4 zstd zlib lzma auto,zstd'
 complete -c alcove -n '__fish_seen_subcommand_from check' -l repository-only -d 'Leave out the archives'
 complete -c alcove -n '__fish_seen_subcommand_from check' -l archives-only -d 'Leave out the repository'
 complete -c alcove -n '__fish_seen_subcommand_from check' -l verify-data -d 'Decrypt every chunk'

@@ -51,7 +51,7 @@ static int arg_delimiter(void *field, const char *text, struct err *e)
 		       text);
 }
 
-static int arg_compression(void *field, const char *text, struct err *e)
+int arg_compression(void *field, const char *text, struct err *e)
 {
 	struct compression_arg *arg = field;
 
@@ -59,7 +59,7 @@ static int arg_compression(void *field, const char *text, struct err *e)
 	return compression_parse(text, &arg->how, e);
 }
 
-static int arg_chunker(void *field, const char *text, struct err *e)
+int arg_chunker(void *field, const char *text, struct err *e)
 {
 	struct chunker_arg *arg = field;
 
@@ -92,7 +92,7 @@ static int arg_files_changed(void *field, const char *text, struct err *e)
 		       "invalid choice: '%s' (choose from 'ctime', 'mtime', 'disabled')", text);
 }
 
-static int arg_interval(void *field, const char *text, struct err *e)
+int arg_interval(void *field, const char *text, struct err *e)
 {
 	struct interval_arg *arg = field;
 	char *end;
@@ -117,7 +117,7 @@ static int arg_stdin_mode(void *field, const char *text, struct err *e)
 }
 
 /* A file's time, else UTC in one of Borg's forms. */
-static int arg_timestamp(void *field, const char *text, struct err *e)
+int arg_timestamp(void *field, const char *text, struct err *e)
 {
 	static const char *const forms[] = {
 		"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S+00:00",
@@ -178,19 +178,7 @@ static const struct arg_option create_options_table[] = {
 	  .kind = ARG_FLAG,
 	  INTO(dry_run),
 	  .help = "do not create a backup archive" },
-	{ .letter = 's',
-	  .name = "stats",
-	  .kind = ARG_FLAG,
-	  INTO(stats),
-	  .help = "print statistics for the created archive" },
-	FLAG("list", list, "output verbose list of items (files, dirs, ...)"),
-	{ .name = "filter",
-	  .kind = ARG_VALUE,
-	  INTO(filter),
-	  .once = true,
-	  .metavar = "STATUSCHARS",
-	  .help = "only display items with the given status characters (see description)" },
-	FLAG("json", json, "output stats as JSON. Implies --stats."),
+	CREATION_REPORT_OPTIONS(struct create_args, ),
 	FLAG("no-cache-sync", no_cache_sync,
 	     "accepted for Borg's sake: nothing is synchronized before it is needed"),
 	TEXT("stdin-name", stdin_name, "NAME",
@@ -285,37 +273,7 @@ static const struct arg_option create_options_table[] = {
 	  .convert = arg_placeholders,
 	  .metavar = "COMMENT",
 	  .help = "add a comment text to the archive" },
-	{ .name = "timestamp",
-	  .kind = ARG_VALUE,
-	  INTO(timestamp),
-	  .convert = arg_timestamp,
-	  .metavar = "TIMESTAMP",
-	  .help = "manually specify the archive creation date/time (UTC, "
-		  "yyyy-mm-ddThh:mm:ss format). Alternatively, give a reference "
-		  "file/directory." },
-	{ .letter = 'c',
-	  .name = "checkpoint-interval",
-	  .kind = ARG_VALUE,
-	  INTO(checkpoint_interval),
-	  .convert = arg_interval,
-	  .metavar = "SECONDS",
-	  .help = "write checkpoint every SECONDS seconds (Default: 300)" },
-	{ .name = "chunker-params",
-	  .kind = ARG_VALUE,
-	  INTO(chunker),
-	  .convert = arg_chunker,
-	  .once = true,
-	  .metavar = "PARAMS",
-	  .help = "specify the chunker parameters (ALGO, CHUNK_MIN_EXP, CHUNK_MAX_EXP, "
-		  "HASH_MASK_BITS, HASH_WINDOW_SIZE). default: buzhash,19,23,21,4095" },
-	{ .letter = 'C',
-	  .name = "compression",
-	  .kind = ARG_VALUE,
-	  INTO(compression),
-	  .convert = arg_compression,
-	  .metavar = "COMPRESSION",
-	  .help = "select compression algorithm, see the output of the \"borg help "
-		  "compression\" command for details." },
+	CREATION_ARCHIVE_OPTIONS(struct create_args, ),
 };
 
 static const struct arg_positional create_positionals[] = {

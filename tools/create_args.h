@@ -60,6 +60,69 @@ struct create_args {
 	} compression;
 };
 
+/* Values of options, into the members of the same name. */
+int arg_compression(void *field, const char *text, struct err *e);
+int arg_chunker(void *field, const char *text, struct err *e);
+int arg_interval(void *field, const char *text, struct err *e);
+int arg_timestamp(void *field, const char *text, struct err *e);
+
+/* Rows that `create` and `import-tar` share; `in` is the struct create_args with a dot behind it, or
+ * nothing. */
+#define CREATION_REPORT_OPTIONS(type, in)                                                      \
+	{ .letter = 's',                                                                       \
+	  .name = "stats",                                                                     \
+	  .kind = ARG_FLAG,                                                                    \
+	  .offset = offsetof(type, in stats),                                                  \
+	  .help = "print statistics for the created archive" },                                \
+		{ .name = "list",                                                              \
+		  .kind = ARG_FLAG,                                                            \
+		  .offset = offsetof(type, in list),                                           \
+		  .help = "output verbose list of items (files, dirs, ...)" },                 \
+		{ .name = "filter",                                                            \
+		  .kind = ARG_VALUE,                                                           \
+		  .offset = offsetof(type, in filter),                                         \
+		  .once = true,                                                                \
+		  .metavar = "STATUSCHARS",                                                    \
+		  .help = "only display items with the given status characters (see "          \
+			  "description)" },                                                    \
+	{                                                                                      \
+		.name = "json", .kind = ARG_FLAG, .offset = offsetof(type, in json),           \
+		.help = "output stats as JSON. Implies --stats."                               \
+	}
+
+#define CREATION_ARCHIVE_OPTIONS(type, in)                                                     \
+	{ .name = "timestamp",                                                                 \
+	  .kind = ARG_VALUE,                                                                   \
+	  .offset = offsetof(type, in timestamp),                                              \
+	  .convert = arg_timestamp,                                                            \
+	  .metavar = "TIMESTAMP",                                                              \
+	  .help = "manually specify the archive creation date/time (UTC, "                     \
+		  "yyyy-mm-ddThh:mm:ss format). Alternatively, give a reference "              \
+		  "file/directory." },                                                         \
+		{ .letter = 'c',                                                               \
+		  .name = "checkpoint-interval",                                               \
+		  .kind = ARG_VALUE,                                                           \
+		  .offset = offsetof(type, in checkpoint_interval),                            \
+		  .convert = arg_interval,                                                     \
+		  .metavar = "SECONDS",                                                        \
+		  .help = "write checkpoint every SECONDS seconds (Default: 300)" },           \
+		{ .name = "chunker-params",                                                    \
+		  .kind = ARG_VALUE,                                                           \
+		  .offset = offsetof(type, in chunker),                                        \
+		  .convert = arg_chunker,                                                      \
+		  .once = true,                                                                \
+		  .metavar = "PARAMS",                                                         \
+		  .help = "specify the chunker parameters (ALGO, CHUNK_MIN_EXP, "              \
+			  "CHUNK_MAX_EXP, HASH_MASK_BITS, HASH_WINDOW_SIZE). default: "        \
+			  "buzhash,19,23,21,4095" },                                           \
+	{                                                                                      \
+		.letter = 'C', .name = "compression", .kind = ARG_VALUE,                       \
+		.offset = offsetof(type, in compression), .convert = arg_compression,          \
+		.metavar = "COMPRESSION",                                                      \
+		.help = "select compression algorithm, see the output of the \"borg help "     \
+			"compression\" command for details."                                   \
+	}
+
 int run_create(struct run *run, void *args, struct err *e); /* cmd_create.c */
 
 /* --stats and --json, of the archive just made. */

@@ -174,7 +174,7 @@ void json_bool(struct json_out *j, bool value)
 	put_value(j, value ? "true" : "false");
 }
 
-void json_null(struct json_out *j)
+void json_nil(struct json_out *j)
 {
 	put_value(j, "null");
 }

@@ -35,6 +35,6 @@ void json_int(struct json_out *j, int64_t value);
 void json_uint(struct json_out *j, uint64_t value);
 void json_double(struct json_out *j, double value);
 void json_bool(struct json_out *j, bool value);
-void json_null(struct json_out *j);
+void json_nil(struct json_out *j);
 
 #endif

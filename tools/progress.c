@@ -86,7 +86,7 @@ void progress_message(const char *msgid, const char *text, int operation)
 	json_key(&j, "total");
 	json_int(&j, 0);
 	json_key(&j, "info");
-	json_null(&j);
+	json_nil(&j);
 	json_tail(&j, msgid, "progress_percent", operation, false);
 	write_json(&j);
 }
@@ -105,7 +105,7 @@ static void show_json(const struct progress *p, const char *message, uint64_t cu
 	json_uint(&j, p->total);
 	json_key(&j, "info");
 	if (p->one_name || !path.p) {
-		json_null(&j);
+		json_nil(&j);
 	} else {
 		json_open(&j, '[');
 		json_text(&j, path);

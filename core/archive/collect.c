@@ -55,7 +55,7 @@ void collector_free(struct collector *c)
 	free(c);
 }
 
-static int64_t clamp_time(const struct timespec *t)
+int64_t collect_time(const struct timespec *t)
 {
 	if (t->tv_sec < 0)
 		return 0;
@@ -78,14 +78,14 @@ void collect_attrs(struct collector *c, const struct node *n, struct item *out)
 	out->mode = n->st.st_mode;
 	out->uid = n->st.st_uid;
 	out->gid = n->st.st_gid;
-	out->mtime_ns = clamp_time(&n->st.st_mtim);
+	out->mtime_ns = collect_time(&n->st.st_mtim);
 	name_owner(c, out);
 	if (c->options.atime) {
-		out->atime_ns = clamp_time(&n->st.st_atim);
+		out->atime_ns = collect_time(&n->st.st_atim);
 		out->has |= ITEM_ATIME;
 	}
 	if (!c->options.noctime) {
-		out->ctime_ns = clamp_time(&n->st.st_ctim);
+		out->ctime_ns = collect_time(&n->st.st_ctim);
 		out->has |= ITEM_CTIME;
 	}
 	if (!c->options.noflags && n->bsdflags) {

@@ -19,6 +19,9 @@ struct collect_options {
 	bool atime, noctime, noflags, noacls, noxattrs;
 };
 
+/* A time as Borg stores it: not before 1970, and not later than every system can set. */
+int64_t collect_time(const struct timespec *t);
+
 struct collector;
 
 int collector_new(struct collector **out, const struct collect_options *options, struct err *e);

@@ -718,6 +718,18 @@ int create_stream(struct create *c, int fd, const struct create_stream *as, stru
 	return rc == 0 ? archive_writer_item(c->writer, &it, true, NULL, e) : rc;
 }
 
+/* --- items of others --- */
+
+int create_item(struct create *c, const char *path, const struct item *it,
+		const struct create_content *content, struct err *e)
+{
+	int rc = c->options.step(c->options.arg, path, false, e);
+
+	if (rc == 0 && content)
+		rc = create_read_content(c, content, path, it, e);
+	return rc == 0 ? archive_writer_item(c->writer, it, content != NULL, NULL, e) : rc;
+}
+
 /* --- life --- */
 
 int create_new(struct create **out, struct archive_writer *writer, struct put *put,

@@ -68,6 +68,15 @@ struct create_stream {
 /* A file of what fd gives until its end.  -errno with "read: ..." where that fails. */
 int create_stream(struct create *c, int fd, const struct create_stream *as, struct err *e);
 
+/* Content that is no file's: fills p with up to len bytes.  0 at the end; -errno ends the run. */
+struct create_content {
+	ssize_t (*read)(void *arg, uint8_t *p, size_t len, struct err *e);
+	void *arg;
+};
+/* An item that is given, with content or (NULL) without.  0; 1 after step() said so; -errno. */
+int create_item(struct create *c, const char *path, const struct item *it,
+		const struct create_content *content, struct err *e);
+
 /* For step(), in a file: what was read of it since the part before becomes an item of its own, so
  * that a checkpoint has it. */
 int create_write_part(struct create *c, struct err *e);

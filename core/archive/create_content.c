@@ -22,6 +22,7 @@ struct reading {
 	struct create *c;
 	const struct item *it;
 	const char *path, *name;
+	const struct create_content *content; /* NULL: fd's */
 	int fd;
 	bool seekable;
 	struct chunker_scan scan;
@@ -76,9 +77,8 @@ static int cut(struct reading *r, bool at_end, struct err *e)
 	}
 }
 
-/* Up to `limit` bytes from `off`, or from where the pipe is.  The count; 0 at the end;
- * -errno of the file is told and becomes CREATE_FILE_FAILED through *failed. */
-static ssize_t fill(struct reading *r, off_t off, size_t limit)
+/* Up to `limit` bytes from `off`, or from where the pipe is.  The count; 0 at the end; -errno. */
+static ssize_t fill(struct reading *r, off_t off, size_t limit, struct err *e)
 {
 	struct create *c = r->c;
 	size_t room = c->slab->cap - c->slab_used, want = room < READ_SIZE ? room : READ_SIZE;
@@ -86,6 +86,11 @@ static ssize_t fill(struct reading *r, off_t off, size_t limit)
 
 	if (want > limit)
 		want = limit;
+	if (r->content) {
+		n = r->content->read(r->content->arg, c->slab->p + c->slab_used, want, e);
+		c->slab_used += n > 0 ? (size_t)n : 0;
+		return n;
+	}
 	do
 		n = r->seekable ? pread(r->fd, c->slab->p + c->slab_used, want, off)
 				: read(r->fd, c->slab->p + c->slab_used, want);
@@ -125,9 +130,9 @@ static int read_range(struct reading *r, off_t off, off_t end, struct err *e)
 
 		if (rc < 0)
 			return rc;
-		n = off < end ? fill(r, off, asked) : 0;
+		n = off < end ? fill(r, off, asked, e) : 0;
 		if (n < 0)
-			return give_up(r, (int)-n, e);
+			return r->content ? (int)n : give_up(r, (int)-n, e);
 		off += n;
 		rc = cut(r, n == 0, e);
 		if (rc < 0 || n == 0)
@@ -204,6 +209,22 @@ int create_write_part(struct create *c, struct err *e)
 	return archive_writer_part(c->writer, &part, &c->part_from, e);
 }
 
+static void begin(struct create *c, const struct item *it)
+{
+	c->reading = it;
+	c->parts = 0;
+	c->part_from = 0;
+}
+
+/* Once there are parts, all of the file is in parts. */
+static int finish(struct create *c, int rc, struct err *e)
+{
+	if (rc == 0 && c->parts > 0)
+		rc = create_write_part(c, e);
+	c->reading = NULL;
+	return rc;
+}
+
 int create_read(struct create *c, int fd, const char *path, const char *name,
 		const struct node *n, const struct item *it, struct err *e)
 {
@@ -216,18 +237,26 @@ int create_read(struct create *c, int fd, const char *path, const char *name,
 		.seekable = n && S_ISREG(n->st.st_mode),
 		.start = c->slab_used,
 	};
-	int rc;
 
-	c->reading = it;
-	c->parts = 0;
-	c->part_from = 0;
+	begin(c, it);
 	if (r.seekable && c->options.sparse && c->options.chunker.algorithm == CHUNKER_FIXED)
-		rc = read_sparse(&r, n->st.st_size, e);
-	else
-		rc = read_all(&r, e);
-	/* Once there are parts, all of the file is in parts. */
-	if (rc == 0 && c->parts > 0)
-		rc = create_write_part(c, e);
-	c->reading = NULL;
-	return rc;
+		return finish(c, read_sparse(&r, n->st.st_size, e), e);
+	return finish(c, read_all(&r, e), e);
+}
+
+int create_read_content(struct create *c, const struct create_content *content,
+			const char *path, const struct item *it, struct err *e)
+{
+	struct reading r = {
+		.c = c,
+		.it = it,
+		.path = path,
+		.name = path,
+		.content = content,
+		.fd = -1,
+		.start = c->slab_used,
+	};
+
+	begin(c, it);
+	return finish(c, read_all(&r, e), e);
 }

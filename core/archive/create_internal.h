@@ -48,5 +48,8 @@ int create_file_failed(struct create *c, const char *path, const char *op, int c
  */
 int create_read(struct create *c, int fd, const char *path, const char *name,
 		const struct node *n, const struct item *it, struct err *e);
+/* The same for content that comes from elsewhere. */
+int create_read_content(struct create *c, const struct create_content *content,
+			const char *path, const struct item *it, struct err *e);
 
 #endif

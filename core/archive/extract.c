@@ -437,12 +437,57 @@ static int restore_node(struct extraction *x, const struct job *job)
 	}
 }
 
+/* --- to a receiver --- */
+
+static int give_content(struct extraction *x, const struct job *job, bool wanted)
+{
+	const struct extract_receiver *to = x->options->receiver;
+
+	for (size_t i = 0; i < job->chunk_count; i++) {
+		CLEANUP(chunk_unrefp) struct chunk *chunk = NULL;
+		int rc = look_ahead(x);
+
+		if (rc == 0)
+			rc = stream_pull(x->stream, &chunk, x->e);
+		if (rc == 0 && chunk->len != job->chunks[i].size)
+			rc = err_set(x->e, EBADMSG,
+				     "%.*s: a chunk is not as long as the item says",
+				     (int)job->path.len, (const char *)job->path.p);
+		if (rc == 0 && wanted)
+			rc = to->content(to->arg, chunk->p, chunk->len, x->e);
+		if (rc < 0)
+			return rc;
+		if (x->events->content)
+			x->events->content(x->events->arg, job->path, chunk->len);
+	}
+	return 0;
+}
+
+static int give(struct extraction *x, const struct job *job)
+{
+	const struct extract_receiver *to = x->options->receiver;
+	bool link = job->work == WORK_LINK && S_ISREG(job->item.mode);
+	uint64_t size = 0;
+	int rc, given;
+
+	for (size_t i = 0; i < job->chunk_count; i++)
+		size += job->chunks[i].size;
+	given = to->item(to->arg, &job->item, job->path,
+			 link ? job->link_target : (struct bytes){ 0 }, size, x->e);
+	rc = given < 0 ? given : give_content(x, job, given == 0);
+	if (rc == 0 && job->work == WORK_CONTENT)
+		warn_content(x, job, size);
+	return rc;
+}
+
 static int restore(struct extraction *x, const struct job *job)
 {
 	int rc;
 
 	if (x->events->item)
 		x->events->item(x->events->arg, job->path);
+	if (x->options->receiver)
+		return give(x, job);
 	if (is_content_only(x->options))
 		return only_content(x, job);
 	if (job->work == WORK_CONTENT)

@@ -13,16 +13,28 @@
  */
 
 #include "core/archive/archive.h"
+#include "core/archive/item.h"
 #include "core/archive/match.h"
 #include "core/archive/reader.h"
 
+/* Takes what is selected instead of the file system.  Below 0: -errno, which ends it all. */
+struct extract_receiver {
+	void *arg;
+	/* The next item; path after stripping; link: where the file is that this is a hard link
+	 * of, or empty; size bytes of content follow.  1: it is not wanted, nor its content. */
+	int (*item)(void *arg, const struct item *it, struct bytes path, struct bytes link,
+		    uint64_t size, struct err *e);
+	int (*content)(void *arg, const uint8_t *p, size_t len, struct err *e);
+};
+
 struct extract_options {
-	struct matcher *matcher; /* which items */
-	int root_fd;             /* the target folder */
-	const char *root_name;   /* its path, for messages */
-	int content_fd;          /* >= 0: write all content there and restore nothing */
-	bool dry_run;            /* read, authenticate and decode everything, write nothing */
-	bool sparse;             /* chunks of zeros become holes */
+	struct matcher *matcher;                 /* which items */
+	int root_fd;                             /* the target folder */
+	const char *root_name;                   /* its path, for messages */
+	const struct extract_receiver *receiver; /* NULL: the target folder */
+	int content_fd; /* >= 0: write all content there and restore nothing */
+	bool dry_run;   /* read, authenticate and decode everything, write nothing */
+	bool sparse;    /* chunks of zeros become holes */
 	bool numeric_ids, no_flags, no_acls, no_xattrs;
 	bool consider_part_files;
 	unsigned strip_components;

@@ -117,18 +117,33 @@ static sigset_t ignored_signals(void)
 	return set;
 }
 
-/* out_fd < 0: it has our standard output. */
-static int spawn(pid_t *pid, char *const *words, int out_fd)
+struct streams { /* of the child; negative: ours */
+	int in, out;
+	bool interruptible;
+};
+
+static int redirect(posix_spawn_file_actions_t *actions, const struct streams *s)
+{
+	int rc = s->in < 0 ? 0 : posix_spawn_file_actions_adddup2(actions, s->in, STDIN_FILENO);
+
+	if (rc == 0 && s->out >= 0)
+		rc = posix_spawn_file_actions_adddup2(actions, s->out, STDOUT_FILENO);
+	return rc;
+}
+
+static int spawn(pid_t *pid, char *const *words, const struct streams *streams)
 {
 	CLEANUP(cleanup_freep) char **env = child_environment();
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
-	sigset_t none, ignored = ignored_signals();
+	sigset_t blocked, ignored = ignored_signals();
 	int rc;
 
 	if (!env)
 		return -ENOMEM;
-	sigemptyset(&none);
+	sigemptyset(&blocked);
+	if (!streams->interruptible)
+		sigaddset(&blocked, SIGINT);
 	rc = posix_spawn_file_actions_init(&actions);
 	if (rc != 0)
 		return -rc;
@@ -137,10 +152,9 @@ static int spawn(pid_t *pid, char *const *words, int out_fd)
 		posix_spawn_file_actions_destroy(&actions);
 		return -rc;
 	}
-	if (out_fd >= 0)
-		rc = posix_spawn_file_actions_adddup2(&actions, out_fd, STDOUT_FILENO);
+	rc = redirect(&actions, streams);
 	if (rc == 0)
-		rc = posix_spawnattr_setsigmask(&attr, &none);
+		rc = posix_spawnattr_setsigmask(&attr, &blocked);
 	if (rc == 0)
 		rc = posix_spawnattr_setsigdefault(&attr, &ignored);
 	if (rc == 0)
@@ -222,7 +236,14 @@ static int cannot_start(int rc, const char *program, struct err *e)
 
 int command_start(char *const *words, pid_t *pid, struct err *e)
 {
-	int rc = spawn(pid, words, -1);
+	int rc = spawn(pid, words, &(struct streams){ -1, -1, true });
+
+	return rc < 0 ? cannot_start(rc, words[0], e) : 0;
+}
+
+int command_start_between(char *const *words, int in_fd, int out_fd, pid_t *pid, struct err *e)
+{
+	int rc = spawn(pid, words, &(struct streams){ in_fd, out_fd, false });
 
 	return rc < 0 ? cannot_start(rc, words[0], e) : 0;
 }
@@ -233,7 +254,7 @@ int command_start_reading(char *const *words, pid_t *pid, int *fd, struct err *e
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return err_set(e, errno, "cannot make a pipe: %s", strerror(errno));
-	rc = spawn(pid, words, fds[1]);
+	rc = spawn(pid, words, &(struct streams){ -1, fds[1], true });
 	close(fds[1]);
 	if (rc < 0) {
 		close(fds[0]);
@@ -259,7 +280,7 @@ int command_output(char *const *words, size_t max, struct secret **out, struct e
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return err_set(e, errno, "cannot make a pipe: %s", strerror(errno));
 	read_end = fds[0];
-	rc = spawn(&pid, words, fds[1]);
+	rc = spawn(&pid, words, &(struct streams){ -1, fds[1], true });
 	close(fds[1]);
 	if (rc < 0)
 		return cannot_start(rc, words[0], e);

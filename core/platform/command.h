@@ -34,6 +34,9 @@ int command_output(char *const *words, size_t max, struct secret **out, struct e
 /* Start the words with our standard streams, no signal blocked; the caller waits for *pid.
  * Errors and sentence as command_output() has them where nothing can be started. */
 int command_start(char *const *words, pid_t *pid, struct err *e);
+/* The same between two descriptors, which become its standard input and output.  Ctrl-C is not for
+ * it: who started it decides. */
+int command_start_between(char *const *words, int in_fd, int out_fd, pid_t *pid, struct err *e);
 /* The same with its standard output to be read from *fd. */
 int command_start_reading(char *const *words, pid_t *pid, int *fd, struct err *e);
 
