@@ -20,12 +20,13 @@ struct tar_out {
 	struct buf text; /* a string for libarchive */
 	int fd;
 	int error; /* of writing to fd */
+	bool closed;
 };
 
 static la_ssize_t write_block(struct archive *a, void *arg, const void *p, size_t len)
 {
 	struct tar_out *t = arg;
-	int rc = write_all(t->fd, p, len);
+	int rc = t->closed ? -ECANCELED : write_all(t->fd, p, len);
 
 	if (rc == 0)
 		return (la_ssize_t)len;
@@ -70,10 +71,9 @@ void tar_out_free(struct tar_out *t)
 	if (!t)
 		return;
 	archive_entry_free(t->entry);
-	if (t->archive) {
-		archive_write_fail(t->archive); /* else it would write an end */
-		archive_write_free(t->archive);
-	}
+	/* It would write an end, which is refused; archive_write_fail() would leak its buffers. */
+	t->closed = true;
+	archive_write_free(t->archive);
 	buf_fini(&t->text);
 	free(t);
 }
