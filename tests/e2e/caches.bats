@@ -76,6 +76,11 @@ forget_trust() {
 	create_is_whole c
 }
 
+@test "copies that go their own ways, in any order" {
+	"$PYTHON" "$E2E/faults.py" --bin "$(dirname "$(realpath "$ALCOVE")")" --times "$(soak 24 1000)" copies | sed 's/^/# /' >&3
+	return "${PIPESTATUS[0]}"
+}
+
 @test "a cache that is damaged, emptied or gone" {
 	"$ALCOVE" create repo::b src
 	b12 delete repo::b

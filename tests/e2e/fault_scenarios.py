@@ -33,6 +33,7 @@ class Repository:
     def __init__(self, work, rng):
         self.work, self.rng = work, rng
         self.stock = StockBorg()
+        self.borgs = [self.stock]
         self.path = work.live + '/repo'
         self.argv = [work.bin + '/tests/support/repo_script', self.path]
 
@@ -140,6 +141,8 @@ class Program:
                           BORG_RELOCATED_REPO_ACCESS_IS_OK='yes', BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK='yes')
         self.stock = StockBorg()
         self.stock14 = StockBorg(work.borg14) if work.borg14 else None
+        self.faulty = StockBorg(preload=work.faults)
+        self.borgs = [x for x in (self.stock, self.stock14, self.faulty) if x]
         self.start_seen = {}
         self.unsynced = False  # after a kill: the next run's end is a power cut
 
@@ -374,14 +377,68 @@ class Turns(Program):
         self.seen = seen
 
     def play(self, count):
-        """Payloads, and how often borg has harmed its repository by itself."""
         self.work.reset()
-        self.faulty = StockBorg(preload=self.work.faults)
         self.seen, self.borgs_own = dict(self.start_seen), 0
         for i in range(count):
             self.turn(i)
         self.is_clean([], self.archives())
-        return len(self.seen), self.borgs_own
+        return {'payloads': len(self.seen), 'power cuts under borg that harmed it': self.borgs_own}
+
+
+class Copies(Program):
+    """The repository goes behind the back of our caches: copies of it go their own ways, an older one is put back, borg
+    deletes and compacts.  What ours then believes to be stored, is."""
+    modes = ['repokey', 'keyfile-blake2', 'authenticated', 'none']
+    copies = 2
+
+    def exchange(self):
+        """Another copy takes its place: nothing but our caches remembers the one of before."""
+        copy = '%s/copy%d' % (self.work.room, self.rng.randrange(self.copies))
+        if not os.path.exists(copy) or self.rng.random() < 0.5:
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(self.repo, copy)
+            return
+        if self.rng.random() < 0.5:
+            os.rename(self.repo, self.work.room + '/old')
+            os.rename(copy, self.repo)
+            os.rename(self.work.room + '/old', copy)
+        else:
+            shutil.rmtree(self.repo)
+            shutil.copytree(copy, self.repo)
+        for memory in '.config/borg/security', '.cache/borg':
+            shutil.rmtree('%s/base/%s' % (self.work.live, memory), ignore_errors=True)
+
+    def change(self, name):
+        """A command of either program, that creates nothing of ours."""
+        there = self.archives()
+        argv = self.rng.choice([['create', 'REPO::' + name, 'c'], ['compact', 'REPO', '--threshold', '0'],
+                                *[['delete', 'REPO::' + x] for x in self.rng.sample(there, min(2, len(there)))]])
+        if argv[0] != 'create' and self.rng.random() < 0.5:
+            done = self.alcove(*argv)
+            demand(done.returncode == 0, done.stderr)
+        else:
+            self.borg(*(x.replace('REPO', self.repo) for x in argv))
+
+    def turn(self, i):
+        what = self.rng.random()
+        if what < 0.25:
+            self.exchange()
+        elif what < 0.55:
+            self.change('c.%d' % i)
+        else:
+            name = 'x%d' % i
+            self.make_tree(name, self.place(self.rng.choice([*self.trees][-6:])))
+            done = self.alcove('create', '--chunker-params', '10,16,12,4095', 'REPO::' + name, self.place(name))
+            demand(done.returncode == 0, done.stderr)
+            self.checked()
+            self.is_right(name)
+
+    def play(self, count):
+        self.work.reset(False)
+        for i in range(count):
+            self.turn(i)
+        self.checked()
+        return {}
 
 
 class CreateKnown(Create):
@@ -652,4 +709,5 @@ SCENARIOS = {
     'config': Config,
     'break-lock': BreakLock,
     'turns': Turns,
+    'copies': Copies,
 }

@@ -10,10 +10,12 @@ of what was not synced), is judged by stock borg's own code, and the command is 
     --only N        this n alone                                  --borg14 PATH  looks at some of the results, too
     --times N       and N runs, killed whenever it happens        --jobs N       workers, default: one a processor
 
-The scenario `turns` is another kind of test: --times N commands of both programs in turn, some of them killed, and no
-AES-CTR counter is used twice.  Each worker has --seed's repository and random turns of its own: --jobs counts.
+Two scenarios are of another kind, --times N commands of both programs.  In `turns` some are killed, and no AES-CTR counter
+is used twice; in `copies` the repository is exchanged for copies of it, and the caches invent no chunk.  Each worker has
+--seed's repository and random turns of its own: to repeat them, give the same --jobs, too.
 """
 import argparse
+import collections
 import ctypes
 import json
 import os
@@ -42,7 +44,7 @@ def faults_of(options, rng, total, seconds):
 
 
 def play_faults(options, work, scenario, faults):
-    """How many were wrong, and how many runs the fault has ended."""
+    """How many runs were wrong, and how many the fault has ended."""
     wrong = ended = 0
     for n, kind in faults:
         scenario.rng.seed('%d %s %s' % (options.seed, n, kind))  # as with --only
@@ -52,17 +54,17 @@ def play_faults(options, work, scenario, faults):
             wrong += 1
             changes = work.changes() if kind != 'time' else []
             print('wrong: %s at %g: %s\n%s' % (kind, n, changes[n - 1] if 0 < n <= len(changes) else '', e), flush=True)
-    return wrong, ended
+    return {'ended by it': ended, 'wrong': wrong}
 
 
 def play_turns(options, scenario, worker, count):
-    """Was it wrong, how many payloads were seen, how often borg was wrong."""
+    """How many were wrong, and what was counted."""
     scenario.rng.seed('%d %d' % (options.seed, worker))
     try:
-        return 0, *scenario.play(count)
+        return {'wrong': 0, **scenario.play(count)}
     except Wrong as e:
         print('wrong: worker %d: %s' % (worker, e), flush=True)
-        return 1, 0, 0
+        return {'wrong': 1}
 
 
 # --- workers ---
@@ -81,10 +83,17 @@ def room_of_its_own(work):
     system_call(libc.mount(b'tmpfs', work.room.encode(), b'tmpfs', 0, b'mode=755'), 'mount')
 
 
-def in_workers(jobs, work, play):
-    """play(worker) in processes; its answers.  A worker that dies has failed."""
+def close_borgs(scenario):
+    for borg in scenario.borgs:
+        borg.close()
+
+
+def in_workers(jobs, work, scenario, play):
+    """play(worker) in processes; its answers.  A worker that dies has failed.  Each has borgs of its own, that see what it
+    sees."""
     if jobs == 1:
         return [play(0)]
+    close_borgs(scenario)
     workers = []
     for i in range(jobs):
         read, write = os.pipe()
@@ -94,6 +103,7 @@ def in_workers(jobs, work, play):
             try:
                 room_of_its_own(work)
                 os.write(write, json.dumps(play(i)).encode())
+                close_borgs(scenario)
                 code = 0
             except Exception as e:
                 print('worker %d: %r' % (i, e))
@@ -105,9 +115,18 @@ def in_workers(jobs, work, play):
     answers = []
     for read in workers:
         with os.fdopen(read) as f:
-            answers.append(json.loads(f.read() or '[1, 0, 0]'))
+            answers.append(json.loads(f.read() or '{"wrong": 1}'))
         os.wait()
     return answers
+
+
+def report(what, answers):
+    """A line of all that was counted; the exit code."""
+    counts = collections.Counter()
+    for answer in answers:
+        counts.update(answer)
+    print(', '.join([what, *('%d %s' % (n, word) for word, n in counts.items())]))
+    return 1 if counts['wrong'] else 0
 
 
 def play(options):
@@ -116,25 +135,18 @@ def play(options):
     print('seed %d' % options.seed)
     work.clean()
     scenario.prepare()
-    if options.scenario == 'turns':
+    if options.scenario in ('turns', 'copies'):
         count = options.times or 10
         jobs = min(options.jobs, 1 + count // FEW)
-        scenario.stock.close()
-        answers = in_workers(jobs, work, lambda i: play_turns(options, scenario, i, count // jobs))
-        wrong, payloads, borgs_own = (sum(x) for x in zip(*answers))
-        print('turns: %d in %d repositories, %d payloads, %d wrong, borg harmed by a power cut of its own %d times' % (
-            count // jobs * jobs, jobs, payloads, wrong, borgs_own))
-        return 1 if wrong else 0
+        answers = in_workers(jobs, work, scenario, lambda i: play_turns(options, scenario, i, count // jobs))
+        return report('%s: %d in %d repositories' % (options.scenario, count // jobs * jobs, jobs), answers)
     total = changes_of(work, scenario)
     faults = faults_of(options, rng, total, seconds_of(work, scenario) if options.times else 0)
     jobs = max(1, min(options.jobs, len(faults) // FEW))
-    if jobs > 1:
-        scenario.stock.close()  # each worker has its own, that sees what it sees
-    answers = in_workers(jobs, work, lambda i: play_faults(options, work, scenario, faults[i::jobs]))
-    wrong, ended = (sum(x[i] for x in answers) for i in range(2))
-    print('%s: %d changes, %d runs and %d at a time, %d ended by it, %d wrong' % (
-        options.scenario, total, len(faults) - options.times, options.times, ended, wrong))
-    return 1 if wrong else 0
+    answers = in_workers(jobs, work, scenario, lambda i: play_faults(options, work, scenario, faults[i::jobs]))
+    close_borgs(scenario)
+    return report('%s: %d changes, %d runs and %d killed at a time' % (
+        options.scenario, total, len(faults) - options.times, options.times), answers)
 
 
 def main():
