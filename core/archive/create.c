@@ -1,8 +1,7 @@
 /*
- * create.c - see create.h: the walk, and what is not content.
+ * create.c - see create.h: what the walk finds, and what is not content.
  *
- * A folder's item comes before its entries, its status after them.  Paths are built in one buffer,
- * which grows and shrinks with the depth.
+ * A folder's item comes before its entries, its status after them.
  */
 
 #include "core/archive/create_internal.h"
@@ -17,9 +16,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-static const char cache_tag_name[] = "CACHEDIR.TAG";
-static const char cache_tag[] = "Signature: 8a477f597d28d172789f06886806bc55";
 
 /* --- telling --- */
 
@@ -57,8 +53,18 @@ struct object {
 	const char *name; /* ... and its name there, without "/" */
 	const char *path; /* as it is told and matched */
 	struct node node;
+	bool plain; /* it has no extended attributes, and no ACL */
 	struct item it;
 };
+
+static struct object object_found(const struct walk_found *f)
+{
+	return (struct object){ .dirfd = f->dirfd,
+				.name = f->name,
+				.path = f->path,
+				.node = f->node,
+				.plain = f->plain };
+}
 
 static struct bytes stored_path(const struct object *o)
 {
@@ -70,9 +76,10 @@ static int add_extended(struct create *c, struct object *o, int fd, const char *
 			struct err *e)
 {
 	struct err why = ERR_INIT;
-	int refused,
-		rc = collect_extended(c->collector, fd, name, &o->node, &o->it, &refused, &why);
+	int refused = 0, rc = 0;
 
+	if (!o->plain)
+		rc = collect_extended(c->collector, fd, name, &o->node, &o->it, &refused, &why);
 	if (rc == -ENOMEM)
 		return err_nomem(e, "attributes");
 	if (rc < 0)
@@ -296,6 +303,7 @@ static int add_read_file(struct create *c, struct object *o, unsigned flags, cha
 	}
 	rc = check_open(c, o, fd);
 	if (rc == 0) {
+		o->plain = false; /* as it is now, not as it was when it was found */
 		begin_item(c, o);
 		(void)collect_hardlink(c->collector, &o->node, &o->it);
 		tell(c, letter, o->path);
@@ -399,97 +407,6 @@ static int add_any(struct create *c, struct object *o, struct err *e)
 
 /* --- folders --- */
 
-static int walk(struct create *c, struct object *o, struct buf *path, struct err *e);
-
-/* The path of an entry, in the buffer; the length of the folder's own. */
-static size_t enter(struct buf *path, const char *name)
-{
-	size_t before = path->len;
-	bool dot = path->len == 2 && path->p[0] == '.'; /* "." and its NUL: left out */
-	bool root = path->len == 2 && path->p[0] == '/';
-
-	path->len -= dot ? 2 : 1;
-	if ((!dot && !root && buf_append_byte(path, '/') < 0) ||
-	    buf_append(path, name, strlen(name) + 1) < 0)
-		return 0;
-	return before;
-}
-
-static void leave(struct buf *path, size_t before, bool dot)
-{
-	path->len = before;
-	if (dot)
-		memcpy(path->p, ".", 2);
-	path->p[before - 1] = '\0';
-}
-
-static int walk_entry(struct create *c, int dirfd, const char *name, struct buf *path,
-		      struct err *e)
-{
-	bool dot = path->len == 2 && path->p[0] == '.';
-	size_t before = enter(path, name);
-	struct object o = { .dirfd = dirfd, .name = name };
-	int rc;
-
-	if (before == 0)
-		return err_nomem(e, "path");
-	o.path = (const char *)path->p;
-	rc = walk(c, &o, path, e);
-	leave(path, before, dot);
-	return rc;
-}
-
-static int walk_entries(struct create *c, int fd, struct buf *path, struct err *e)
-{
-	CLEANUP(node_names_fini) struct node_names names = { 0 };
-	int rc = node_list(fd, &names);
-
-	if (rc < 0)
-		return create_file_failed(c, (const char *)path->p, "scandir", -rc,
-					  (const char *)path->p);
-	for (size_t i = 0; rc == 0 && i < names.count && !c->stopped; i++)
-		rc = walk_entry(c, fd, names.v[i].name, path, e);
-	return rc;
-}
-
-/* --- tags --- */
-
-static bool has_cache_tag(int fd)
-{
-	CLEANUP(cleanup_closep)
-	int tag = openat(fd, cache_tag_name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	uint8_t head[sizeof(cache_tag) - 1];
-
-	return tag >= 0 && read_exact(tag, head, sizeof(head), 0) == 1 &&
-	       memcmp(head, cache_tag, sizeof(head)) == 0;
-}
-
-static bool has_tag(int fd, const char *name)
-{
-	struct stat st;
-
-	return fstatat(fd, name, &st, 0) == 0;
-}
-
-static int walk_tags(struct create *c, int fd, struct buf *path, bool cache, struct err *e)
-{
-	int rc = cache ? walk_entry(c, fd, cache_tag_name, path, e) : 0;
-
-	for (size_t i = 0; rc == 0 && i < c->options.exclude_if_present_count; i++)
-		if (has_tag(fd, c->options.exclude_if_present[i]))
-			rc = walk_entry(c, fd, c->options.exclude_if_present[i], path, e);
-	return rc;
-}
-
-static bool is_tagged(const struct create *c, int fd, bool *cache)
-{
-	bool tagged = *cache = c->options.exclude_caches && has_cache_tag(fd);
-
-	for (size_t i = 0; !tagged && i < c->options.exclude_if_present_count; i++)
-		tagged = has_tag(fd, c->options.exclude_if_present[i]);
-	return tagged;
-}
-
 static int add_folder(struct create *c, struct object *o, int fd, struct err *e)
 {
 	int rc;
@@ -499,38 +416,6 @@ static int add_folder(struct create *c, struct object *o, int fd, struct err *e)
 	begin_item(c, o);
 	rc = add_extended(c, o, fd, NULL, e);
 	return rc == 0 ? finish(c, o, false, NULL, e) : rc;
-}
-
-/* included: the folder itself is archived, else only what is below it and included. */
-static int walk_folder(struct create *c, struct object *o, struct buf *path, bool included,
-		       struct err *e)
-{
-	CLEANUP(cleanup_closep) int fd = node_open(o->dirfd, o->name, NODE_DIRECTORY);
-	bool enters = !c->has_device || o->node.st.st_dev == c->device, cache = false;
-	int rc;
-
-	if (fd < 0)
-		return create_file_failed(c, o->path, "dir_open", -fd, o->name);
-	rc = check_open(c, o, fd);
-	if (rc != 0)
-		return rc;
-	if (enters && is_tagged(c, fd, &cache)) {
-		if (included && c->options.keep_exclude_tags) {
-			rc = add_folder(c, o, fd, e);
-			if (rc == 0)
-				rc = walk_tags(c, fd, path, cache, e);
-		}
-		if (rc == 0 && included)
-			tell(c, 'x', (const char *)path->p);
-		return rc;
-	}
-	if (included)
-		rc = add_folder(c, o, fd, e);
-	if (rc == 0 && enters)
-		rc = walk_entries(c, fd, path, e);
-	if (rc == 0 && included)
-		tell(c, c->options.dry_run ? '-' : 'd', (const char *)path->p);
-	return rc;
 }
 
 /* A folder without its entries. */
@@ -556,30 +441,12 @@ static int add_lone_folder(struct create *c, struct object *o, struct err *e)
 
 /* --- the walk --- */
 
-static bool skipped(const struct create *c, const struct stat *st)
+static bool skipped(void *arg, const struct stat *st)
 {
+	const struct create *c = arg;
 	struct skipped key = { st->st_dev, st->st_ino };
 
 	return table_get(&c->skip, &key) != NULL;
-}
-
-static int walk_included(struct create *c, struct object *o, struct buf *path, bool included,
-			 struct err *e)
-{
-	int rc = node_stat(o->dirfd, o->name, &o->node);
-
-	if (rc < 0)
-		return create_file_failed(c, o->path, "stat", -rc, o->name);
-	if (!included && !S_ISDIR(o->node.st.st_mode))
-		return 0;
-	if (skipped(c, &o->node.st))
-		return 0;
-	if (c->options.exclude_nodump && o->node.bsdflags & 1) {
-		tell(c, 'x', o->path);
-		return 0;
-	}
-	return S_ISDIR(o->node.st.st_mode) ? walk_folder(c, o, path, included, e)
-					   : add_any(c, o, e);
 }
 
 static int skip_node(struct create *c, const struct stat *st, struct err *e)
@@ -589,30 +456,122 @@ static int skip_node(struct create *c, const struct stat *st, struct err *e)
 	return table_put(&c->skip, &key, NULL) ? 0 : err_nomem(e, "folders done");
 }
 
-/* One object and what is below it.  What fails with one file has been told, and ends here. */
-static int walk(struct create *c, struct object *o, struct buf *path, struct err *e)
+static int enter_folder(struct create *c, const struct walk_found *f, char letter,
+			struct err *e)
 {
-	struct match_result m = { .included = true };
+	struct inside *in;
+
+	if (c->depth == c->inside_cap) {
+		size_t cap = c->inside_cap ? 2 * c->inside_cap : 64;
+
+		in = realloc(c->inside, cap * sizeof(*in));
+		if (!in)
+			return err_nomem(e, "folders");
+		c->inside = in;
+		c->inside_cap = cap;
+	}
+	in = &c->inside[c->depth];
+	*in = (struct inside){ strdup(f->path), letter };
+	if (!in->path)
+		return err_nomem(e, "path");
+	c->depth++;
+	return 0;
+}
+
+static void leave_folder(struct create *c)
+{
+	struct inside *in = &c->inside[--c->depth];
+
+	tell(c, in->letter, in->path);
+	free(in->path);
+}
+
+/* Its entries follow; where it cannot be archived itself, they are not wanted. */
+static int take_folder(struct create *c, const struct walk_found *f, struct err *e)
+{
+	struct object o = object_found(f);
+	char letter = f->tagged ? 'x' : c->options.dry_run ? '-' : 'd';
+	int rc = f->included ? add_folder(c, &o, f->fd, e) : 0;
+
+	c->unwanted = rc == CREATE_FILE_FAILED;
+	return rc == 0 ? enter_folder(c, f, f->included ? letter : 0, e) : rc;
+}
+
+static void take_left(struct create *c, const struct walk_found *f)
+{
+	if (!f->listed)
+		c->inside[c->depth - 1].letter = f->included && !c->stopped ? 'E' : 0;
+	leave_folder(c);
+}
+
+static int tell_failed(struct create *c, const struct walk_found *f)
+{
+	return f->code ? create_file_failed(c, f->path, f->what, f->code, f->name)
+		       : failed_by_race(c, f->path, f->what);
+}
+
+/* 0; CREATE_FILE_FAILED, told; -errno of the run. */
+static int take_found(struct create *c, const struct walk_found *f, struct err *e)
+{
+	struct object o;
+
+	switch (f->kind) {
+	case WALK_OBJECT: o = object_found(f); return add_any(c, &o, e);
+	case WALK_FOLDER: return take_folder(c, f, e);
+	case WALK_LEFT: take_left(c, f); return 0;
+	case WALK_EXCLUDED: tell(c, 'x', f->path); return 0;
+	case WALK_SKIPPED: return 0;
+	case WALK_FAILED: return tell_failed(c, f);
+	}
+	return 0;
+}
+
+/* Of a folder that is not in the archive: 1, nothing of it counts. */
+static bool is_unwanted(struct create *c, const struct walk_found *f)
+{
+	if (!c->unwanted)
+		return false;
+	c->unwanted += f->kind == WALK_FOLDER;
+	c->unwanted -= f->kind == WALK_LEFT;
+	return true;
+}
+
+/* What fails with one file has been told, and ends here. */
+static int take_next(struct create *c, const struct walk_found *f, struct err *e)
+{
 	int rc = 0;
 
-	if (c->options.step && !c->options.dry_run)
-		rc = c->options.step(c->options.arg, o->path, false, e);
+	if (is_unwanted(c, f))
+		return 0;
+	if (f->first && c->options.step && !c->options.dry_run)
+		rc = c->options.step(c->options.arg, f->path, false, e);
 	if (rc != 0) {
 		c->stopped |= rc > 0;
 		return rc < 0 ? rc : 0;
 	}
-	if (c->options.matcher)
-		m = matcher_match(c->options.matcher, bytes_str(o->path));
-	if (!m.included) {
-		tell(c, 'x', o->path);
-		if (!m.recurse)
-			return 0;
-	}
-	rc = walk_included(c, o, path, m.included, e);
-	if (rc == CREATE_FILE_FAILED) {
-		if (m.included)
-			tell(c, c->stopped ? 0 : 'E', (const char *)path->p);
-		rc = 0;
+	rc = take_found(c, f, e);
+	if (rc != CREATE_FILE_FAILED)
+		return rc;
+	/* A folder's entries: it is told when it is left. */
+	if (f->included && !(f->kind == WALK_FAILED && !f->first))
+		tell(c, c->stopped ? 0 : 'E', f->path);
+	return 0;
+}
+
+/* An object and what is below it. */
+static int walk_all(struct create *c, const struct object *o, struct err *e)
+{
+	const struct walk_found *found;
+	int rc = walk_begin(c->walk, o->dirfd, o->name, o->path, &o->node.st, e);
+
+	c->unwanted = 0;
+	while (rc == 0 && !c->stopped && (rc = walk_next(c->walk, &found, e)) == 1)
+		rc = take_next(c, found, e);
+	walk_end(c->walk);
+	while (c->depth > 0) { /* the user has had enough, or the run failed */
+		if (rc < 0)
+			c->inside[c->depth - 1].letter = 0;
+		leave_folder(c);
 	}
 	return rc;
 }
@@ -637,16 +596,14 @@ static int open_parent(struct create *c, const char *path, char **name)
 /* Paths are told, matched and stored without "./", "//" and "..": as Python's normpath has it. */
 static int add_root(struct create *c, const char *given, bool recurse, struct err *e)
 {
-	CLEANUP(buf_fini) struct buf normal = BUF_INIT; /* path changes under the walk */
+	CLEANUP(buf_fini) struct buf normal = BUF_INIT;
 	CLEANUP(cleanup_freep) char *name = NULL;
-	CLEANUP(buf_fini) struct buf path = BUF_INIT;
 	CLEANUP(cleanup_closep) int parent = -1;
 	struct object o = { 0 };
 	const char *root;
 	int rc;
 
-	if (path_normal(given, &normal) < 0 || buf_append_byte(&normal, 0) < 0 ||
-	    buf_append(&path, normal.p, normal.len) < 0)
+	if (path_normal(given, &normal) < 0 || buf_append_byte(&normal, 0) < 0)
 		return err_nomem(e, "path");
 	root = (const char *)normal.p;
 	parent = open_parent(c, root, &name);
@@ -654,7 +611,7 @@ static int add_root(struct create *c, const char *given, bool recurse, struct er
 		return err_nomem(e, "path");
 	if (parent < 0)
 		return 0;
-	o = (struct object){ .dirfd = parent, .name = name, .path = (const char *)path.p };
+	o = (struct object){ .dirfd = parent, .name = name, .path = root };
 	rc = node_stat(parent, name, &o.node);
 	if (rc < 0) {
 		(void)create_file_failed(c, root, recurse ? "" : "stat", -rc,
@@ -663,10 +620,8 @@ static int add_root(struct create *c, const char *given, bool recurse, struct er
 			tell(c, 'E', root);
 		return 0;
 	}
-	c->has_device = c->options.one_file_system;
-	c->device = o.node.st.st_dev;
 	if (recurse) {
-		rc = walk(c, &o, &path, e);
+		rc = walk_all(c, &o, e);
 		return rc == 0 ? skip_node(c, &o.node.st, e) : rc;
 	}
 	rc = S_ISDIR(o.node.st.st_mode) ? add_lone_folder(c, &o, e) : add_any(c, &o, e);
@@ -732,11 +687,30 @@ int create_item(struct create *c, const char *path, const struct item *it,
 
 /* --- life --- */
 
+static struct walk_options walk_options_of(const struct create_options *options,
+					   struct create *c)
+{
+	return (struct walk_options){
+		.matcher = options->matcher,
+		.one_file_system = options->one_file_system,
+		.exclude_nodump = options->exclude_nodump,
+		.exclude_caches = options->exclude_caches,
+		.keep_exclude_tags = options->keep_exclude_tags,
+		.exclude_if_present = options->exclude_if_present,
+		.exclude_if_present_count = options->exclude_if_present_count,
+		.attributes = !options->dry_run &&
+			      !(options->collect.noacls && options->collect.noxattrs),
+		.skip = skipped,
+		.arg = c,
+	};
+}
+
 int create_new(struct create **out, struct archive_writer *writer, struct put *put,
 	       struct repo *repo, const struct key *key, struct files_cache *cache,
 	       const struct create_options *options, struct err *e)
 {
 	CLEANUP(create_freep) struct create *c = calloc(1, sizeof(*c));
+	struct walk_options walk = walk_options_of(options, c);
 	int rc;
 
 	if (!c)
@@ -750,7 +724,9 @@ int create_new(struct create **out, struct archive_writer *writer, struct put *p
 	c->cwd = getcwd(NULL, 0);
 	if (!c->cwd)
 		return err_set(e, errno, "current folder: %s", strerror(errno));
-	rc = collector_new(&c->collector, &options->collect, e);
+	rc = walk_new(&c->walk, &walk, e);
+	if (rc == 0)
+		rc = collector_new(&c->collector, &options->collect, e);
 	if (rc == 0)
 		rc = chunker_new(&c->chunker, &options->chunker,
 				 key ? (uint32_t)key->chunk_seed : 0, e);
@@ -766,6 +742,8 @@ void create_free(struct create *c)
 		return;
 	if (c->slab)
 		put_slab_release(c->put, c->slab);
+	walk_free(c->walk);
+	free(c->inside);
 	collector_free(c->collector);
 	chunker_free(c->chunker);
 	table_fini(&c->skip);

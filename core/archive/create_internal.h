@@ -4,6 +4,7 @@
 /* create_internal.h - what create.c, which walks, and create_content.c, which reads, share. */
 
 #include "core/archive/create.h"
+#include "core/archive/walk.h"
 #include "core/base/table.h"
 
 struct create {
@@ -15,9 +16,12 @@ struct create {
 	struct collector *collector;
 	struct chunker *chunker;
 	char *cwd;
-	struct table skip;     /* struct skipped -> nothing: never archived, or done */
-	bool has_device;       /* of the root, with --one-file-system ... */
-	dev_t device;          /* ... this one */
+	struct table
+		skip; /* struct skipped -> nothing: never archived, or done; the walk reads it */
+	struct walk *walk;
+	struct inside *inside; /* folders that the walk is in, the outermost first */
+	size_t depth, inside_cap;
+	size_t unwanted;       /* folders, one in the other, that are not archived */
 	bool stopped;          /* step said so */
 	struct put_slab *slab; /* being read into */
 	size_t slab_used;
@@ -27,6 +31,11 @@ struct create {
 	const struct item *reading; /* the file under way, between its chunks */
 	unsigned parts;             /* of it so far */
 	size_t part_from;           /* its chunks below are in parts */
+};
+
+struct inside {
+	char *path;
+	char letter; /* to be told when it is left, or 0 */
 };
 
 struct skipped {

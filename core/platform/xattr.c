@@ -190,6 +190,17 @@ int xattr_read(int fd, const char *name, struct xattr_list *out)
 	return read_all(&s, out); /* the kernel ends each name with a NUL */
 }
 
+int xattr_any(int fd, const char *name)
+{
+	struct source s = { .fd = fd, .name = name };
+	ssize_t n = name && strlen(name) > NAME_MAX ? (errno = ENAMETOOLONG, -1)
+						    : list_names(&s, NULL, 0);
+
+	if (n < 0)
+		return errno == ENOTSUP || errno == ENODATA ? 0 : -errno;
+	return n > 0;
+}
+
 void xattr_list_fini(struct xattr_list *list)
 {
 	free(list->v);

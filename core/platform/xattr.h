@@ -31,6 +31,8 @@ struct xattr_list {
  * 0, also where the file system has none; -errno.
  */
 int xattr_read(int fd, const char *name, struct xattr_list *out);
+/* Are there any?  1, 0 or -errno. */
+int xattr_any(int fd, const char *name);
 void xattr_list_fini(struct xattr_list *list); /* also a cleanup */
 
 #endif

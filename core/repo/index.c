@@ -227,7 +227,8 @@ void index_hold(struct index *x)
 {
 	CLEANUP(held_freep) struct held *h = NULL;
 
-	if ((size_t)x->entries * BUCKET > INDEX_HELD_MAX)
+	if (atomic_load_explicit(&x->held, memory_order_relaxed) ||
+	    (size_t)x->entries * BUCKET > INDEX_HELD_MAX)
 		return;
 	h = held_new(x->buckets);
 	if (h && hold_all(x, h) == 0)
