@@ -283,29 +283,25 @@ int envelope_seal(struct envelope *env, uint64_t iv, struct buf *object, struct 
 	return 0;
 }
 
-int envelope_seal_pair(struct envelope *env, const uint64_t ivs[2],
-		       struct buf *const objects[2], struct err *e)
+int envelope_seal_many(struct envelope *env, const uint64_t *ivs, struct buf *const *objects,
+		       size_t count, struct err *e)
 {
-	struct digest *const both[2] = { env->mac, env->mac };
-	struct bytes messages[2];
-	uint8_t mac[2][DIGEST_SIZE];
-
+	struct bytes messages[ENVELOPE_MANY] = { 0 };
+	uint8_t macs[ENVELOPE_MANY][DIGEST_SIZE];
 	bool encrypts = env->key->traits->encrypts;
+	int rc = 0;
 
-	for (size_t i = 0; i < 2; i++) {
-		int rc = encrypts ? encrypt(env, ivs[i], objects[i], e)
-				  : envelope_seal(env, ivs[i], objects[i], e);
-
-		if (rc < 0)
-			return rc;
-		if (encrypts)
-			messages[i] = signed_part(buf_bytes(objects[i]));
+	assert(count <= ENVELOPE_MANY);
+	for (size_t i = 0; rc == 0 && i < count; i++) {
+		rc = encrypts ? encrypt(env, ivs[i], objects[i], e)
+			      : envelope_seal(env, ivs[i], objects[i], e);
+		messages[i] = encrypts ? signed_part(buf_bytes(objects[i])) : messages[i];
 	}
-	if (!encrypts)
-		return 0;
-	digest_pair(both, messages, mac);
-	memcpy(objects[0]->p + TYPE, mac[0], MAC);
-	memcpy(objects[1]->p + TYPE, mac[1], MAC);
+	if (rc < 0 || !encrypts)
+		return rc;
+	digest_many(env->mac, messages, count, macs);
+	for (size_t i = 0; i < count; i++)
+		memcpy(objects[i]->p + TYPE, macs[i], MAC);
 	return 0;
 }
 
@@ -329,13 +325,13 @@ void envelope_id(struct envelope *env, struct bytes plaintext, struct chunk_id *
 	digest_of(env->id, plaintext, out->b);
 }
 
-void envelope_id_pair(struct envelope *env, const struct bytes plaintexts[2],
-		      struct chunk_id out[2])
+void envelope_ids(struct envelope *env, const struct bytes *plaintexts, size_t count,
+		  struct chunk_id *out)
 {
-	struct digest *const both[2] = { env->id, env->id };
-	uint8_t ids[2][DIGEST_SIZE];
+	uint8_t ids[ENVELOPE_MANY][DIGEST_SIZE];
 
-	digest_pair(both, plaintexts, ids);
-	memcpy(out[0].b, ids[0], sizeof(out[0].b));
-	memcpy(out[1].b, ids[1], sizeof(out[1].b));
+	assert(count <= ENVELOPE_MANY);
+	digest_many(env->id, plaintexts, count, ids);
+	for (size_t i = 0; i < count; i++)
+		memcpy(out[i].b, ids[i], sizeof(out[i].b));
 }

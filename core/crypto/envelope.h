@@ -61,9 +61,10 @@ uint64_t envelope_blocks(const struct key *key, size_t payload_len);
  * Errors: -EFBIG; -EIO, with the object unfit for use.
  */
 int envelope_seal(struct envelope *env, uint64_t iv, struct buf *object, struct err *e);
-/* Two at once, their MACs interleaved. */
-int envelope_seal_pair(struct envelope *env, const uint64_t ivs[2],
-		       struct buf *const objects[2], struct err *e);
+/* Up to ENVELOPE_MANY at once, their MACs interleaved. */
+enum { ENVELOPE_MANY = 32 };
+int envelope_seal_many(struct envelope *env, const uint64_t *ivs, struct buf *const *objects,
+		       size_t count, struct err *e);
 
 /*
  * The first counter that sealing this object cannot have used, by its head and size alone;
@@ -73,7 +74,8 @@ int envelope_after(const struct key *key, struct bytes object, uint64_t *next, s
 
 /* The (keyed) id of a plaintext; see id_hash.h for the rules.  Reuses env's contexts. */
 void envelope_id(struct envelope *env, struct bytes plaintext, struct chunk_id *out);
-void envelope_id_pair(struct envelope *env, const struct bytes plaintexts[2],
-		      struct chunk_id out[2]);
+/* Up to ENVELOPE_MANY. */
+void envelope_ids(struct envelope *env, const struct bytes *plaintexts, size_t count,
+		  struct chunk_id *out);
 
 #endif

@@ -229,3 +229,35 @@ void digest_pair(struct digest *const d[2], const struct bytes message[2],
 	m[1] = outer_of(d[1], inner[1]);
 	sha256_pair(m, out);
 }
+
+enum { MANY = 32 /* messages in hand at a time */ };
+
+static void own_many(const struct digest *d, const struct bytes *messages, size_t count,
+		     uint8_t (*out)[DIGEST_SIZE])
+{
+	struct sha256_message m[MANY];
+	uint8_t inner[MANY][DIGEST_SIZE];
+
+	for (size_t i = 0; i < count; i++)
+		m[i] = start_of(d, messages[i]);
+	sha256_many(m, count, out);
+	if (d->kind == DIGEST_SHA256)
+		return;
+	memcpy(inner, out, count * sizeof(inner[0]));
+	for (size_t i = 0; i < count; i++)
+		m[i] = outer_of(d, inner[i]);
+	sha256_many(m, count, out);
+}
+
+void digest_many(struct digest *d, const struct bytes *messages, size_t count,
+		 uint8_t (*out)[DIGEST_SIZE])
+{
+	for (size_t i = 0; i < count; i += MANY) {
+		size_t n = count - i < MANY ? count - i : MANY;
+
+		if (d->own)
+			own_many(d, messages + i, n, out + i);
+		for (size_t k = 0; k < n && !d->own; k++)
+			digest_of(d, messages[i + k], out[i + k]);
+	}
+}

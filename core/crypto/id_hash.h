@@ -38,6 +38,9 @@ void digest_of(struct digest *d, struct bytes message, uint8_t out[DIGEST_SIZE])
 /* Two at once: out[i] is the digest of message[i] by d[i], which may be the same one. */
 void digest_pair(struct digest *const d[2], const struct bytes message[2],
 		 uint8_t out[2][DIGEST_SIZE]);
+/* count at once, by the same d. */
+void digest_many(struct digest *d, const struct bytes *messages, size_t count,
+		 uint8_t (*out)[DIGEST_SIZE]);
 /* Is digest_pair() with this one faster than two calls of digest_of()? */
 bool digest_pairs_well(const struct digest *d);
 

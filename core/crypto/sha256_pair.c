@@ -245,3 +245,56 @@ void sha256_pair(struct sha256_message m[2], uint8_t out[2][SHA256_SIZE])
 	put_state(&m[0].state, out[0]);
 	put_state(&m[1].state, out[1]);
 }
+
+/* The padding of a message whose whole blocks are done, and its digest. */
+static void finish(struct sha256_message *m, uint8_t out[SHA256_SIZE])
+{
+	struct tail tail;
+	struct run end = tail_of(m, &tail);
+
+	advance_one(&m->state, end.p, end.blocks);
+	put_state(&m->state, out);
+}
+
+struct turn { /* of one of the two lanes */
+	size_t which;
+	struct run left;
+};
+
+static void advance_turns(struct sha256_message *m, struct turn turns[2])
+{
+	size_t blocks = turns[0].left.blocks < turns[1].left.blocks ? turns[0].left.blocks
+								    : turns[1].left.blocks;
+
+	if (blocks > 0)
+		advance_both(&m[turns[0].which].state, turns[0].left.p,
+			     &m[turns[1].which].state, turns[1].left.p, blocks);
+	for (int i = 0; i < 2; i++) {
+		turns[i].left.p += blocks * SHA256_BLOCK;
+		turns[i].left.blocks -= blocks;
+	}
+}
+
+void sha256_many(struct sha256_message *m, size_t count, uint8_t (*out)[SHA256_SIZE])
+{
+	struct turn turns[2], *ended = turns, *other;
+
+	if (count == 1)
+		sha256_one(m, out[0]);
+	if (count < 2)
+		return;
+	for (size_t i = 0; i < 2; i++)
+		turns[i] = (struct turn){ i, body_of(&m[i]) };
+	for (size_t next = 2;; next++) {
+		advance_turns(m, turns);
+		ended = turns[0].left.blocks == 0 ? &turns[0] : &turns[1];
+		finish(&m[ended->which], out[ended->which]);
+		if (next == count)
+			break;
+		*ended = (struct turn){ next, body_of(&m[next]) };
+	}
+	other = ended == turns ? &turns[1] : &turns[0];
+	if (other->left.blocks > 0)
+		advance_one(&m[other->which].state, other->left.p, other->left.blocks);
+	finish(&m[other->which], out[other->which]);
+}

@@ -39,5 +39,7 @@ void sha256_block(struct sha256_state *s, const uint8_t block[SHA256_BLOCK]);
 void sha256_one(struct sha256_message *m, uint8_t out[SHA256_SIZE]);
 /* Their lengths may differ; what the longer has more is hashed alone. */
 void sha256_pair(struct sha256_message m[2], uint8_t out[2][SHA256_SIZE]);
+/* Any number, two at a time: where one ends, the next takes its place.  The longest first is best. */
+void sha256_many(struct sha256_message *m, size_t count, uint8_t (*out)[SHA256_SIZE]);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "core/crypto/envelope.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -129,7 +130,7 @@ static void unseal_both(struct unsealer *u, struct unseal_job jobs[2])
 		if (job->rc == 0 && id_is_checked(u, job->id))
 			plain[i] = buf_bytes(job->out);
 	}
-	envelope_id_pair(u->envelope, plain, is);
+	envelope_ids(u->envelope, plain, 2, is);
 	for (size_t i = 0; i < 2; i++)
 		jobs[i].rc =
 			verdict(u, jobs[i].id, &is[i], jobs[i].rc, jobs[i].out, &jobs[i].err);
@@ -204,9 +205,9 @@ void sealer_id(struct sealer *s, struct bytes plain, struct chunk_id *out)
 	envelope_id(s->envelope, plain, out);
 }
 
-void sealer_id_pair(struct sealer *s, const struct bytes plain[2], struct chunk_id out[2])
+void sealer_ids(struct sealer *s, const struct bytes *plain, size_t count, struct chunk_id *out)
 {
-	envelope_id_pair(s->envelope, plain, out);
+	envelope_ids(s->envelope, plain, count, out);
 }
 
 /* Everything before encryption: room for the head, the payload, and its counters. */
@@ -240,17 +241,18 @@ int object_seal(struct sealer *s, struct bytes plain, struct buf *out, struct er
 	return rc;
 }
 
-int object_seal_pair(struct sealer *s, const struct bytes plain[2], struct buf *const out[2],
-		     struct err *e)
+int object_seal_many(struct sealer *s, const struct bytes *plain, struct buf *const *out,
+		     size_t count, struct err *e)
 {
-	uint64_t ivs[2];
-	int rc = prepare(s, plain[0], out[0], &ivs[0], e);
+	uint64_t ivs[SEALER_MANY];
+	int rc = 0;
 
+	assert(count <= SEALER_MANY);
+	for (size_t i = 0; rc == 0 && i < count; i++)
+		rc = prepare(s, plain[i], out[i], &ivs[i], e);
 	if (rc == 0)
-		rc = prepare(s, plain[1], out[1], &ivs[1], e);
-	if (rc == 0)
-		rc = envelope_seal_pair(s->envelope, ivs, out, e);
-	if (rc < 0)
-		out[0]->len = out[1]->len = 0;
+		rc = envelope_seal_many(s->envelope, ivs, out, count, e);
+	for (size_t i = 0; rc < 0 && i < count; i++)
+		out[i]->len = 0;
 	return rc;
 }

@@ -56,9 +56,12 @@ int sealer_new(struct sealer **out, const struct key *key, const struct compress
 void sealer_free(struct sealer *s);
 DEFINE_CLEANUP(struct sealer *, sealer_free);
 
-/* The id under which a plaintext is stored; two at once are faster. */
+/* The id under which a plaintext is stored.  Up to SEALER_MANY at once are faster, best if those
+ * of like length stand together. */
+enum { SEALER_MANY = 32 };
 void sealer_id(struct sealer *s, struct bytes plain, struct chunk_id *out);
-void sealer_id_pair(struct sealer *s, const struct bytes plain[2], struct chunk_id out[2]);
+void sealer_ids(struct sealer *s, const struct bytes *plain, size_t count,
+		struct chunk_id *out);
 
 /*
  * Replace out's content by the object of `plain`; the manifest's is made likewise.
@@ -66,8 +69,8 @@ void sealer_id_pair(struct sealer *s, const struct bytes plain[2], struct chunk_
  * out is empty.
  */
 int object_seal(struct sealer *s, struct bytes plain, struct buf *out, struct err *e);
-/* Two at once: their MACs run interleaved.  Both or neither. */
-int object_seal_pair(struct sealer *s, const struct bytes plain[2], struct buf *const out[2],
-		     struct err *e);
+/* Up to SEALER_MANY at once: their MACs run interleaved.  All or none. */
+int object_seal_many(struct sealer *s, const struct bytes *plain, struct buf *const *out,
+		     size_t count, struct err *e);
 
 #endif

@@ -19,10 +19,11 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
 	BATCH_CHUNKS = 128,
-	BATCH_BYTES = 2 << 20,  /* plaintext after which a batch goes to the workers */
+	BATCH_BYTES = 8 << 20,  /* plaintext after which a batch goes to the workers */
 	KEPT_OBJECT = 64 << 10, /* bytes of a buffer that a job of a full batch keeps */
 	LARGE_JOBS = 2,         /* jobs of a batch that keep theirs whatever the size */
 	SLABS_SPARE = 2,
@@ -230,49 +231,99 @@ static int look_up(struct put *p, struct batch *b, struct err *e)
 	return 0;
 }
 
-static void name_all(struct sealer *s, struct batch *b)
+/* What one worker has: its sealer, and the id of the zeros it met last. */
+struct worker {
+	struct put *put;
+	struct sealer *sealer;
+	size_t zeros; /* their length; 0: none met */
+	struct chunk_id zeros_id;
+	struct job *jobs[BATCH_CHUNKS]; /* of a batch, to be hashed */
+};
+
+static int longer_first(const void *a, const void *b)
 {
-	size_t i = 0;
+	const struct job *const *x = a, *const *y = b;
 
-	for (; i + 1 < b->count; i += 2) {
-		const struct bytes plain[2] = { b->jobs[i].plain, b->jobs[i + 1].plain };
-		struct chunk_id ids[2];
+	return ((*x)->plain.len < (*y)->plain.len) - ((*x)->plain.len > (*y)->plain.len);
+}
 
-		sealer_id_pair(s, plain, ids);
-		b->jobs[i].id = ids[0];
-		b->jobs[i + 1].id = ids[1];
+/* They are hashed two at a time, the next taking the place of one that ends; so the last that is
+ * hashed alone is short. */
+static void sort_jobs(struct worker *w, size_t count)
+{
+	qsort(w->jobs, count, sizeof(w->jobs[0]), longer_first);
+}
+
+static bool is_zeros(struct bytes b)
+{
+	return b.len > 0 && b.p[0] == 0 && memcmp(b.p, b.p + 1, b.len - 1) == 0;
+}
+
+/* Holes are of one length mostly, and their id is worth remembering. */
+static bool name_zeros(struct worker *w, struct job *job)
+{
+	if (!is_zeros(job->plain))
+		return false;
+	if (w->zeros != job->plain.len) {
+		sealer_id(w->sealer, job->plain, &w->zeros_id);
+		w->zeros = job->plain.len;
 	}
-	if (i < b->count)
-		sealer_id(s, b->jobs[i].plain, &b->jobs[i].id);
+	job->id = w->zeros_id;
+	return true;
 }
 
-static struct job *next_to_seal(struct batch *b, size_t *i)
+static void name_some(struct worker *w, struct job **jobs, size_t count)
 {
-	while (*i < b->count)
-		if (b->jobs[(*i)++].kind == JOB_SEALED)
-			return &b->jobs[*i - 1];
-	return NULL;
+	struct bytes plain[SEALER_MANY];
+	struct chunk_id ids[SEALER_MANY];
+
+	for (size_t i = 0; i < count; i++)
+		plain[i] = jobs[i]->plain;
+	sealer_ids(w->sealer, plain, count, ids);
+	for (size_t i = 0; i < count; i++)
+		jobs[i]->id = ids[i];
 }
 
-static int seal_all(struct sealer *s, struct batch *b, struct err *e)
+static void name_all(struct worker *w, struct batch *b)
 {
-	struct job *first, *second;
-	size_t i = 0;
+	size_t count = 0;
+
+	for (size_t i = 0; i < b->count; i++)
+		if (!name_zeros(w, &b->jobs[i]))
+			w->jobs[count++] = &b->jobs[i];
+	sort_jobs(w, count);
+	for (size_t i = 0; i < count; i += SEALER_MANY)
+		name_some(w, w->jobs + i, count - i < SEALER_MANY ? count - i : SEALER_MANY);
+}
+
+static int seal_some(struct worker *w, struct job **jobs, size_t count, struct err *e)
+{
+	struct bytes plain[SEALER_MANY];
+	struct buf *out[SEALER_MANY];
+	int rc;
+
+	for (size_t i = 0; i < count; i++) {
+		plain[i] = jobs[i]->plain;
+		out[i] = &jobs[i]->object;
+	}
+	rc = object_seal_many(w->sealer, plain, out, count, e);
+	for (size_t i = 0; i < count; i++)
+		jobs[i]->csize = (uint32_t)jobs[i]->object.len;
+	return rc;
+}
+
+static int seal_all(struct worker *w, struct batch *b, struct err *e)
+{
+	size_t count = 0;
 	int rc = 0;
 
-	while (rc == 0 && (first = next_to_seal(b, &i))) {
-		second = next_to_seal(b, &i);
-		if (second) {
-			const struct bytes plain[2] = { first->plain, second->plain };
-			struct buf *const out[2] = { &first->object, &second->object };
-
-			rc = object_seal_pair(s, plain, out, e);
-			second->csize = (uint32_t)second->object.len;
-		} else {
-			rc = object_seal(s, first->plain, &first->object, e);
-		}
-		first->csize = (uint32_t)first->object.len;
-	}
+	for (size_t i = 0; i < b->count; i++)
+		if (b->jobs[i].kind == JOB_SEALED)
+			w->jobs[count++] = &b->jobs[i];
+	sort_jobs(w, count);
+	for (size_t i = 0; rc == 0 && i < count; i += SEALER_MANY)
+		rc = seal_some(w, w->jobs + i,
+			       count - i < SEALER_MANY ? count - i : SEALER_MANY, e);
 	return rc;
 }
 
@@ -308,24 +359,29 @@ static struct batch *take_waiting(struct put *p)
 	return b;
 }
 
+static int seal_batch(struct worker *w, struct batch *b, struct err *e)
+{
+	int rc;
+
+	name_all(w, b);
+	rc = look_up(w->put, b, e);
+	return rc == 0 ? seal_all(w, b, e) : rc;
+}
+
 static void *work(void *arg)
 {
 	struct put *p = arg;
 	CLEANUP(sealer_freep) struct sealer *s = NULL;
+	struct worker w = { .put = p };
 	struct err e = ERR_INIT;
 	struct batch *b;
 
 	if (sealer_new(&s, p->key, &p->options.compression, p->nonces, &e) < 0)
 		fail(p, &e);
+	w.sealer = s;
 	while ((b = take_waiting(p))) {
-		int rc = s ? 0 : -ENOMEM;
+		int rc = s ? seal_batch(&w, b, &e) : -ENOMEM;
 
-		if (s) {
-			name_all(s, b);
-			rc = look_up(p, b, &e);
-		}
-		if (rc == 0)
-			rc = seal_all(s, b, &e);
 		mutex_lock(&p->lock);
 		if (rc < 0)
 			fail_locked(p, &e);

@@ -189,8 +189,8 @@ static double seal_all(struct sealer *s, const struct buf *plain, bool pairs)
 						buf_bytes(&plain[i + 1]) };
 
 		if (pairs) {
-			sealer_id_pair(s, texts, ids);
-			need(object_seal_pair(s, texts, both, NULL) == 0, "seal");
+			sealer_ids(s, texts, 2, ids);
+			need(object_seal_many(s, texts, both, 2, NULL) == 0, "seal");
 		}
 		for (size_t j = 0; j < 2 && !pairs; j++) {
 			sealer_id(s, texts[j], &ids[j]);

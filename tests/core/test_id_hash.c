@@ -197,10 +197,44 @@ static void engine_is_as_asked(void **state)
 	digest_free(blake);
 }
 
+/* Any number of any lengths, against one at a time by OpenSSL. */
+static void many_at_once(void **state)
+{
+	enum { MOST = 70, MOST_BYTES = 3000 };
+	static uint8_t text[MOST_BYTES + MOST], out[MOST][DIGEST_SIZE], want[DIGEST_SIZE];
+	static const enum digest_kind kinds[] = { DIGEST_SHA256, DIGEST_HMAC_SHA256,
+						  DIGEST_BLAKE2B };
+	const struct bytes key = { (const uint8_t *)"a key of some length, for MACs", 30 };
+	struct bytes m[MOST];
+
+	(void)state;
+	srand((unsigned)test_seed());
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = (uint8_t)rand();
+	for (size_t round = 0; round < test_count(60, 3000); round++) {
+		enum digest_kind kind = kinds[round % 3];
+		struct digest *d = new_digest(kind, DIGEST_FASTEST, key);
+		struct digest *theirs = new_digest(kind, DIGEST_LIBRARY, key);
+		size_t count = (size_t)rand() % (MOST + 1);
+
+		for (size_t i = 0; i < count; i++)
+			m[i] = (struct bytes){ text + i,
+					       (size_t)rand() % MOST_BYTES >> rand() % 8 };
+		digest_many(d, m, count, out);
+		for (size_t i = 0; i < count; i++) {
+			digest_of(theirs, m[i], want);
+			assert_memory_equal(out[i], want, DIGEST_SIZE);
+		}
+		digest_free(d);
+		digest_free(theirs);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(documented_ids),
+		cmocka_unit_test(many_at_once),
 		cmocka_unit_test(sha256_pairs),
 		cmocka_unit_test(hmac_pairs),
 		cmocka_unit_test(pairs_of_different_kinds),

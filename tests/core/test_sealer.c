@@ -130,9 +130,9 @@ static void documented_in_a_pair(const void *arg)
 						    &(struct compression){ 0 }, f.nonces, NULL),
 					 0);
 		}
-		sealer_id_pair(f.sealer, plain, ids);
+		sealer_ids(f.sealer, plain, 2, ids);
 		assert_memory_equal(ids[at].b, f.id.b, sizeof(f.id.b));
-		assert_int_equal(object_seal_pair(f.sealer, plain, both, NULL), 0);
+		assert_int_equal(object_seal_many(f.sealer, plain, both, 2, NULL), 0);
 		check_documented(&f, &out[at]);
 		check_plain(&f, other, &out[1 - at]);
 		close_fixture(&f);
@@ -180,7 +180,7 @@ static void lengths(const void *arg)
 				check_counters(&f, &out[0]);
 				check_plain(&f, texts[0], &out[0]);
 			}
-			assert_int_equal(object_seal_pair(f.sealer, texts, both, NULL), 0);
+			assert_int_equal(object_seal_many(f.sealer, texts, both, 2, NULL), 0);
 			for (size_t k = 0; k < 2; k++) {
 				check_counters(&f, &out[k]);
 				check_plain(&f, texts[k], &out[k]);
@@ -279,7 +279,7 @@ static void largest(void **state)
 		assert_int_equal(object_seal(f.sealer, both[1], &out, &e), -EFBIG);
 		assert_string_equal(e.msgid, "IntegrityError");
 		assert_int_equal(out.len, 0);
-		assert_int_equal(object_seal_pair(f.sealer, both, outs, NULL), -EFBIG);
+		assert_int_equal(object_seal_many(f.sealer, both, outs, 2, NULL), -EFBIG);
 		assert_int_equal(out.len + small.len, 0);
 		buf_fini(&small);
 		close_fixture(&f);
@@ -302,7 +302,7 @@ static void no_counter(void **state)
 	assert_int_equal(object_seal(f.sealer, plain[0], &out[0], NULL), -ENOSPC);
 	assert_int_equal(out[0].len, 0);
 	repo_memory_fail_nonce(f.repo, EIO);
-	assert_int_equal(object_seal_pair(f.sealer, plain, both, NULL), -EIO);
+	assert_int_equal(object_seal_many(f.sealer, plain, both, 2, NULL), -EIO);
 	assert_int_equal(out[0].len + out[1].len, 0);
 	assert_int_equal(object_seal(f.sealer, plain[0], &out[0], NULL), 0);
 	check_documented(&f, &out[0]);
