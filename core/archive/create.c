@@ -146,22 +146,33 @@ struct remembered {
 	char path[];
 };
 
-static struct remembered *remember(const struct create *c, const struct object *o)
+/* The object's path as the files cache has it: absolute.  Lent until the next call; empty where
+ * memory is short. */
+static struct bytes absolute_path(struct create *c, const struct object *o)
 {
-	size_t cwd = o->path[0] == '/' ? 0 : strlen(c->cwd), len = strlen(o->path);
-	struct remembered *r = malloc(sizeof(*r) + cwd + 1 + len + 1);
+	struct buf *b = &c->absolute;
+	int rc = 0;
+
+	b->len = 0;
+	if (o->path[0] != '/')
+		rc = buf_append_str(b, c->cwd) < 0 ? -ENOMEM : buf_append_byte(b, '/');
+	if (rc < 0 || buf_append_str(b, o->path) < 0)
+		b->len = 0;
+	return buf_bytes(b);
+}
+
+/* The file has been read as it is: where it is remembered.  NULL: it is not. */
+static struct remembered *remember(struct create *c, const struct object *o)
+{
+	bool wanted = c->cache && S_ISREG(o->node.st.st_mode);
+	struct bytes path = wanted ? absolute_path(c, o) : (struct bytes){ 0 };
+	struct remembered *r = path.len ? malloc(sizeof(*r) + path.len) : NULL;
 
 	if (!r)
 		return NULL;
 	r->st = o->node.st;
-	r->len = 0;
-	if (cwd) {
-		memcpy(r->path, c->cwd, cwd);
-		r->path[cwd] = '/';
-		r->len = cwd + 1;
-	}
-	memcpy(r->path + r->len, o->path, len + 1);
-	r->len += len;
+	r->len = path.len;
+	memcpy(r->path, path.p, path.len);
 	return r;
 }
 
@@ -198,16 +209,14 @@ static int take_known(struct create *c, struct err *e)
 }
 
 /* By the files cache: 1 unchanged, and its chunks are given; 0 it has to be read; -errno. */
-static int look_up(struct create *c, const struct object *o, const struct remembered *r,
-		   char *letter, struct err *e)
+static int look_up(struct create *c, const struct object *o, char *letter, struct err *e)
 {
+	struct bytes path = absolute_path(c, o);
 	enum files_found found = FILES_UNKNOWN;
 	int rc = 0;
 
-	if (c->cache && r)
-		found = files_cache_lookup(c->cache,
-					   (struct bytes){ (const uint8_t *)r->path, r->len },
-					   &o->node.st, &c->known);
+	if (path.len)
+		found = files_cache_lookup(c->cache, path, &o->node.st, &c->known);
 	if (found == FILES_UNCHANGED)
 		rc = take_known(c, e);
 	*letter = rc == 1 ? 'U' : found == FILES_UNKNOWN ? 'A' : 'M';
@@ -258,19 +267,15 @@ static int read_content(struct create *c, struct object *o, int fd, bool *change
 static int finish_file(struct create *c, struct object *o, int fd, bool has_content,
 		       struct remembered *r, struct err *e)
 {
+	CLEANUP(cleanup_freep) struct remembered *owned = r;
 	int rc = fd >= 0 ? add_extended(c, o, fd, NULL, e)
 			 : add_extended(c, o, o->dirfd, o->name, e);
 
 	if (rc == CREATE_FILE_FAILED) {
-		free(r);
 		rc = archive_writer_drop_chunks(c->writer, e);
 		return rc < 0 ? rc : CREATE_FILE_FAILED;
 	}
-	if (rc < 0) {
-		free(r);
-		return rc;
-	}
-	return finish(c, o, has_content, r, e);
+	return rc < 0 ? rc : finish(c, o, has_content, TAKE(owned), e);
 }
 
 /* The open file is what was looked at by name: its attributes now. */
@@ -291,16 +296,14 @@ static int check_open(struct create *c, struct object *o, int fd)
 
 /* A file that has to be read: `letter` is told before. */
 static int add_read_file(struct create *c, struct object *o, unsigned flags, char letter,
-			 struct remembered *r, struct err *e)
+			 struct err *e)
 {
 	CLEANUP(cleanup_closep) int fd = node_open(o->dirfd, o->name, flags);
 	bool changed = false;
 	int rc;
 
-	if (fd < 0) {
-		free(r);
+	if (fd < 0)
 		return create_file_failed(c, o->path, "open", -fd, o->name);
-	}
 	rc = check_open(c, o, fd);
 	if (rc == 0) {
 		o->plain = false; /* as it is now, not as it was when it was found */
@@ -309,17 +312,11 @@ static int add_read_file(struct create *c, struct object *o, unsigned flags, cha
 		tell(c, letter, o->path);
 		rc = read_content(c, o, fd, &changed, e);
 	}
-	if (rc != 0 || changed || is_special(o->node.st.st_mode)) {
-		free(r);
-		r = NULL;
-	} else if (r) {
-		r->st = o->node.st;
-	}
 	if (rc != 0)
 		return rc;
 	if (is_special(o->node.st.st_mode))
 		o->it.mode = S_IFREG | (o->it.mode & 07777);
-	rc = finish_file(c, o, fd, true, r, e);
+	rc = finish_file(c, o, fd, true, changed ? NULL : remember(c, o), e);
 	if (rc == 0 && changed) {
 		c->options.warn(c->options.arg, o->path, "file changed while we backed it up");
 		tell(c, 'C', o->path);
@@ -329,7 +326,6 @@ static int add_read_file(struct create *c, struct object *o, unsigned flags, cha
 
 static int add_file(struct create *c, struct object *o, unsigned flags, struct err *e)
 {
-	struct remembered *r = NULL;
 	char letter = 'A';
 	int rc = 0;
 
@@ -340,19 +336,14 @@ static int add_file(struct create *c, struct object *o, unsigned flags, struct e
 			tell(c, 'h', o->path);
 		return rc;
 	}
-	if (c->cache && S_ISREG(o->node.st.st_mode)) {
-		r = remember(c, o);
-		rc = look_up(c, o, r, &letter, e);
-	}
-	if (rc == 1) {
-		tell(c, letter, o->path);
-		return finish_file(c, o, -1, true, r, e);
-	}
-	if (rc < 0) {
-		free(r);
+	if (c->cache && S_ISREG(o->node.st.st_mode))
+		rc = look_up(c, o, &letter, e);
+	if (rc < 0)
 		return rc;
-	}
-	return add_read_file(c, o, flags, letter, r, e);
+	if (rc == 0)
+		return add_read_file(c, o, flags, letter, e);
+	tell(c, letter, o->path);
+	return finish_file(c, o, -1, true, NULL, e); /* what is remembered of it is right */
 }
 
 /* With --read-special a link to a device or FIFO is read, too. */
@@ -750,5 +741,6 @@ void create_free(struct create *c)
 	files_chunks_fini(&c->known);
 	buf_fini(&c->zeros);
 	free(c->cwd);
+	buf_fini(&c->absolute);
 	free(c);
 }

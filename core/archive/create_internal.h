@@ -16,6 +16,7 @@ struct create {
 	struct collector *collector;
 	struct chunker *chunker;
 	char *cwd;
+	struct buf absolute; /* path at hand */
 	struct table
 		skip; /* struct skipped -> nothing: never archived, or done; the walk reads it */
 	struct walk *walk;
