@@ -21,7 +21,7 @@
 enum {
 	BATCH = 256, /* objects */
 	BATCHES = 8,
-	WAKE_AT = BATCHES / 2, /* batches free before a walker that waits goes on */
+	WAKE_AT = BATCHES / 2, /* batches free, or there, for which one that waits is woken */
 	FOLDERS_AHEAD = 128,   /* open ones beside those that the walker is in */
 };
 
@@ -49,6 +49,8 @@ struct walk {
 	struct mutex lock; /* guards the following */
 	struct cond changed;
 	uint64_t filled, taken; /* batches, ever; those between are the user's to be */
+	bool hungry;            /* the user waits until there are many, or ... */
+	bool flushed;           /* ... no more come before he has taken these */
 	uint64_t left;          /* folders closed by the user's side */
 	bool done;
 	bool nomem;
@@ -85,13 +87,20 @@ static void wait_for_room_locked(struct walk *w)
 		cond_wait(&w->changed, &w->lock);
 }
 
-/* At the end it stays as it is: walk_end() looks into it. */
-static void give_batch(struct walk *w)
+static bool enough_locked(const struct walk *w)
+{
+	return w->filled - w->taken >= WAKE_AT || w->flushed || w->done;
+}
+
+/* flush: what there is is to be taken now.  At the end it stays as it is: walk_end() looks into it. */
+static void give_batch(struct walk *w, bool flush)
 {
 	mutex_lock(&w->lock);
 	if (!atomic_load(&w->ending)) {
 		w->filled = ++w->filling;
-		cond_broadcast(&w->changed);
+		w->flushed |= flush;
+		if (w->hungry && enough_locked(w))
+			cond_broadcast(&w->changed);
 		wait_for_room_locked(w);
 		if (has_room_locked(w)) {
 			w->batches[w->filling % BATCHES].count = 0;
@@ -111,7 +120,7 @@ static void wait_for_folders(struct walk *w)
 	mutex_unlock(&w->lock);
 	if (!many)
 		return;
-	give_batch(w);
+	give_batch(w, true);
 	mutex_lock(&w->lock);
 	while (w->opened - w->left >= FOLDERS_AHEAD + w->depth && !atomic_load(&w->ending))
 		cond_wait(&w->changed, &w->lock);
@@ -142,7 +151,7 @@ static int give(struct walk *w, const struct walk_found *found, const char *name
 	    buf_append(&b->text, name, strlen(name) + 1) < 0)
 		return out_of_memory(w);
 	if (++b->count == BATCH)
-		give_batch(w);
+		give_batch(w, false);
 	return 0;
 }
 
@@ -396,7 +405,7 @@ static int visit(struct walk *w, int dirfd, const char *name)
 static void walk_root(struct walk *w)
 {
 	(void)visit(w, w->dirfd, w->name);
-	give_batch(w);
+	give_batch(w, true);
 	mutex_lock(&w->lock);
 	w->done = true;
 	cond_broadcast(&w->changed);
@@ -486,9 +495,13 @@ static bool take_batch(struct walk *w)
 	mutex_lock(&w->lock);
 	w->taken += w->has_batch;
 	w->left = w->closed;
-	cond_broadcast(&w->changed);
-	while (w->filled == w->taken && !w->done)
+	if (w->filled - w->taken <= BATCHES - WAKE_AT)
+		cond_broadcast(&w->changed);
+	w->hungry = w->filled == w->taken && !w->done;
+	w->flushed &= !w->hungry;
+	while (w->hungry && !enough_locked(w))
 		cond_wait(&w->changed, &w->lock);
+	w->hungry = false;
 	any = w->has_batch = w->filled > w->taken;
 	mutex_unlock(&w->lock);
 	w->next = 0;
@@ -541,7 +554,7 @@ void walk_end(struct walk *w)
 		thread_join(w->thread);
 	close_left(w);
 	close_rest(w);
-	w->threaded = w->has_batch = w->done = w->nomem = false;
+	w->threaded = w->has_batch = w->done = w->nomem = w->hungry = w->flushed = false;
 	w->filled = w->taken = w->filling = w->left = w->closed = w->opened = 0;
 	w->next = w->depth = 0;
 	atomic_store(&w->ending, false);
