@@ -93,20 +93,27 @@ each_mode() { # MODE
 
 @test 'turn by turn with borg' {
 	local turn at
+	RANDOM=${ALCOVE_TEST_SEED:-$((SECONDS + $$))}
+	seed=$RANDOM
+	RANDOM=$seed
+	echo "ALCOVE_TEST_SEED=$seed" # shown where it fails
 	rich_tree "$T/src"
 	"$ALCOVE" init -e repokey "$T/repo" 2>/dev/null
 	for ((turn = 0; turn < $(soak 6 100); turn++)); do
 		at=$((RANDOM % 5))
 		echo "$turn $RANDOM" >"$T/src/file $at"
-		case $((RANDOM % 7)) in
+		case $((RANDOM % 9)) in
 		0) b12 create "$T/repo::b$turn" "$T/src" ;;
 		1) "$ALCOVE" create "$T/repo::b$turn" "$T/src" ;;
 		2) "$ALCOVE" create "$T/repo::b$turn" "$T/src" && b14 rename "$T/repo::b$turn" "r$turn" ;;
 		3) b12 create "$T/repo::b$turn" "$T/src" && "$ALCOVE" rename "$T/repo::b$turn" "r$turn" ;;
 		4) b12 prune --keep-last 2 "$T/repo" ;;
 		5) "$ALCOVE" compact --threshold 0 "$T/repo" ;;
-		6) b12 compact --threshold 0 "$T/repo" ;;
+		6) b14 compact --threshold 0 "$T/repo" ;;
+		7) "$ALCOVE" prune --keep-last 3 "$T/repo" ;;
+		8) "$ALCOVE" create "$T/repo::b$turn" "$T/src" && "$ALCOVE" delete --first 1 "$T/repo" ;;
 		esac
+		((turn % 10 != 9)) || clean "$T/repo"
 	done
 	clean "$T/repo"
 	"$ALCOVE" create "$T/repo::last" "$T/src"
