@@ -414,6 +414,7 @@ static void walk_root(struct walk *w)
 
 static void *run(void *arg)
 {
+	xattr_by_working_folder();
 	walk_root(arg);
 	return NULL;
 }

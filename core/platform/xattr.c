@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,11 +45,27 @@ struct source {
 	const char *name; /* NULL: fd itself */
 };
 
-/* Older kernels look up a name below a descriptor only through /proc. */
+/* Older kernels look up a name below a descriptor only through /proc ... */
 static const char *long_way(const struct source *s, char path[NAME_MAX + 48])
 {
 	snprintf(path, NAME_MAX + 48, "/proc/self/fd/%d/%s", s->fd, s->name);
 	return path;
+}
+
+/* ... or in the working folder, which is the whole process's unless a thread gets one of its own. */
+static _Thread_local enum { SHARED, MAY_BE_OWN, OWN } working_folder;
+
+void xattr_by_working_folder(void)
+{
+	if (working_folder == SHARED)
+		working_folder = MAY_BE_OWN;
+}
+
+static bool go_there(int fd)
+{
+	if (working_folder == MAY_BE_OWN)
+		working_folder = unshare(CLONE_FS) == 0 ? OWN : SHARED;
+	return working_folder == OWN && fchdir(fd) == 0;
 }
 
 /* Most objects have none, so this call is made for each, and its cost counts: through /proc it is
@@ -65,7 +82,7 @@ static ssize_t list_below(const struct source *s, void *p, size_t len)
 			return n;
 		atomic_store_explicit(&unknown, true, memory_order_relaxed);
 	}
-	return llistxattr(long_way(s, path), p, len);
+	return llistxattr(go_there(s->fd) ? s->name : long_way(s, path), p, len);
 }
 
 static ssize_t list_names(const struct source *s, void *p, size_t len)

@@ -4,7 +4,7 @@
 /*
  * xattr.h - extended attributes of an open object, also of one that was only named (O_PATH).
  *
- * Threads: no state.
+ * Threads: no state, but for xattr_by_working_folder().
  */
 
 #include "core/base/bytes.h"
@@ -33,6 +33,9 @@ struct xattr_list {
 int xattr_read(int fd, const char *name, struct xattr_list *out);
 /* Are there any?  1, 0 or -errno. */
 int xattr_any(int fd, const char *name);
+/* The calling thread has no use for a working folder: from now on, where the kernel gives it one of
+ * its own, that is wherever names were last looked up.  On kernels before 6.13 that is faster. */
+void xattr_by_working_folder(void);
 void xattr_list_fini(struct xattr_list *list); /* also a cleanup */
 
 #endif

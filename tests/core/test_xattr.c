@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -105,6 +106,9 @@ static const char *read_all_three(const struct place *at)
 		wrong = "a name that is not there";
 	else if (xattr_read(at->dirfd, longest, &list) != -ENAMETOOLONG)
 		wrong = "a name too long";
+	else if (xattr_any(at->dirfd, "two") != 1 || xattr_any(at->dirfd, "gone") != -ENOENT ||
+		 xattr_any(at->dirfd, longest) != -ENAMETOOLONG)
+		wrong = "whether there are any";
 	xattr_list_fini(&list);
 	return wrong;
 }
@@ -149,13 +153,38 @@ static int refuse(unsigned code)
 		       : 0;
 }
 
-static void refused(const struct place *at, unsigned code)
+/* A thread that has a working folder of its own, where the process may have that. */
+static void *read_in_thread(void *arg)
+{
+	const struct place *at = arg;
+	const char *wrong;
+
+	xattr_by_working_folder();
+	wrong = read_all_three(at);
+	return wrong[0] ? (void *)1 : NULL;
+}
+
+/* 0 where all is well in this process and in a thread of it, which must not move the others. */
+static int read_twice(struct place *at)
+{
+	char before[4096], after[4096];
+	void *wrong = NULL;
+	pthread_t thread;
+
+	if (read_all_three(at)[0] || !getcwd(before, sizeof(before)) ||
+	    pthread_create(&thread, NULL, read_in_thread, at) != 0 ||
+	    pthread_join(thread, &wrong) != 0 || !getcwd(after, sizeof(after)))
+		return 1;
+	return wrong || strcmp(before, after) != 0;
+}
+
+static void refused(struct place *at, unsigned code)
 {
 	int status;
 	pid_t child = fork();
 
 	if (child == 0)
-		_exit(refuse(code) < 0 ? 77 : read_all_three(at)[0] ? 1 : 0);
+		_exit(refuse(code) < 0 ? 77 : read_twice(at));
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_true(WIFEXITED(status));
 	if (WEXITSTATUS(status) == 77)
