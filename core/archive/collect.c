@@ -18,6 +18,9 @@ struct inode {
 struct collector {
 	struct collect_options options;
 	struct owner_cache *owners;
+	bool has_owner; /* of the object before, which mostly is that of the next, too: */
+	uint32_t uid, gid;
+	struct bytes user, group;
 	struct xattr_list xattrs;
 	struct item_xattr *stored; /* those of xattrs that an item holds */
 	size_t stored_cap;
@@ -68,8 +71,15 @@ static void name_owner(struct collector *c, struct item *out)
 {
 	if (c->options.numeric_ids)
 		return;
-	out->user = owner_user(c->owners, out->uid);
-	out->group = owner_group(c->owners, out->gid);
+	if (!c->has_owner || c->uid != out->uid)
+		c->user = owner_user(c->owners, out->uid);
+	if (!c->has_owner || c->gid != out->gid)
+		c->group = owner_group(c->owners, out->gid);
+	c->has_owner = true;
+	c->uid = out->uid;
+	c->gid = out->gid;
+	out->user = c->user;
+	out->group = c->group;
 	out->has |= (out->user.len ? ITEM_USER : 0) | (out->group.len ? ITEM_GROUP : 0);
 }
 
