@@ -360,7 +360,8 @@ class Turns(Program):
         kind, seen = self.rng.choice(KILLS), dict(self.seen)
         fault = (self.rng.randrange(1, 130) if killed else 0, kind, self.rng.randrange(1 << 30))
         code, said = self.act(ours, argv, fault)
-        what = 'turn %d: %s %s, %s: ' % (i, 'ours' if ours else 'borg', ' '.join(argv), '%s at %d' % (kind, fault[0]) if killed else '')
+        fate = '%s at %d' % (kind, fault[0]) if killed else 'left alone'
+        what = 'turn %d: %s %s, %s: ' % (i, 'ours' if ours else 'borg', ' '.join(argv), fate)
         demand(code == 0 or killed, '%s%d: %s' % (what, code, said))
         wrong = counters.check(self.repo, self.seen)
         demand(not wrong, '%s%s' % (what, wrong))
