@@ -425,10 +425,14 @@ static int add_commit(struct check *c, struct err *e)
 	return rc;
 }
 
+/* A repair that was killed may not have synced what it recovered: this one has found nothing wrong
+ * there, and what it writes stands on it. */
 static int repair_index(struct check *c, struct err *e)
 {
-	int rc = c->committed ? 0 : add_commit(c, e);
+	int rc = writer_sync_segments(c->rebuilt, c->segments.numbers, c->segments.count, e);
 
+	if (rc == 0 && !c->committed)
+		rc = add_commit(c, e);
 	log_info(logger, "Starting repository index check");
 	return rc < 0 ? rc : writer_write_index(c->rebuilt, e);
 }
