@@ -22,7 +22,7 @@ enum {
 	BATCH = 256, /* objects */
 	BATCHES = 8,
 	WAKE_AT = BATCHES / 2, /* batches free, or there, for which one that waits is woken */
-	FOLDERS_AHEAD = 128,   /* open ones beside those that the walker is in */
+	FOLDERS_AHEAD = 64,    /* open ones beside those that the walker is in */
 };
 
 static const char cache_tag_name[] = "CACHEDIR.TAG";
@@ -111,18 +111,18 @@ static void give_batch(struct walk *w, bool flush)
 }
 
 /* Descriptors are few: the user has to have left some folders. */
-static void wait_for_folders(struct walk *w)
+static void wait_for_folders(struct walk *w, size_t ahead)
 {
 	bool many;
 
 	mutex_lock(&w->lock);
-	many = w->opened - w->left >= FOLDERS_AHEAD + w->depth;
+	many = w->opened - w->left >= ahead + w->depth;
 	mutex_unlock(&w->lock);
 	if (!many)
 		return;
 	give_batch(w, true);
 	mutex_lock(&w->lock);
-	while (w->opened - w->left >= FOLDERS_AHEAD + w->depth && !atomic_load(&w->ending))
+	while (w->opened - w->left >= ahead + w->depth && !atomic_load(&w->ending))
 		cond_wait(&w->changed, &w->lock);
 	mutex_unlock(&w->lock);
 }
@@ -343,8 +343,12 @@ static int walk_folder(struct walk *w, const struct at *at, struct node *node)
 	int fd, code, rc;
 	const char *wrong;
 
-	wait_for_folders(w);
+	wait_for_folders(w, FOLDERS_AHEAD);
 	fd = node_open(at->dirfd, at->name, NODE_DIRECTORY);
+	if (fd == -EMFILE) { /* fewer than that may be open */
+		wait_for_folders(w, 1);
+		fd = node_open(at->dirfd, at->name, NODE_DIRECTORY);
+	}
 	if (fd < 0)
 		return give_failed(w, at, "dir_open", -fd);
 	w->opened++;

@@ -12,6 +12,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -254,6 +255,28 @@ static void again(void **state)
 	walk_free(w);
 }
 
+/* As many folders may be open as the walk is in, and some: it goes on, if slower. */
+static void few_descriptors(void **state)
+{
+	const struct walk_options options = { .attributes = true };
+	struct tree *t = *state;
+	struct rlimit before, few;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	for (size_t i = 1; i < 3; i++) {
+		char *free_of_limit = find(t, trees[i], &options, SIZE_MAX), *got;
+
+		few = before;
+		few.rlim_cur = open_files() + (i == 2 ? 210 : 10);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+		got = find(t, trees[i], &options, SIZE_MAX);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+		assert_string_equal(got, free_of_limit);
+		free(free_of_limit);
+		free(got);
+	}
+}
+
 /* --- what is left out --- */
 
 static bool is_link(void *arg, const struct stat *st)
@@ -430,6 +453,7 @@ int main(void)
 		cmocka_unit_test(all_in_order),
 		cmocka_unit_test(an_end_before_the_end),
 		cmocka_unit_test(again),
+		cmocka_unit_test(few_descriptors),
 		cmocka_unit_test(left_out),
 		cmocka_unit_test(what_the_root_was),
 		cmocka_unit_test(who_has_attributes),
