@@ -65,18 +65,34 @@ void creation_status(void *arg, char letter, const char *path)
 			 (const char *)shown.p);
 }
 
+/* "PATH: WHAT" as it is shown, in `scratch` or `line`. */
+static struct bytes remark(const char *path, const char *what, struct buf *line,
+			   struct buf *scratch)
+{
+	if (buf_append_str(line, path) < 0 || buf_append_str(line, ": ") < 0 ||
+	    buf_append_str(line, what) < 0)
+		return bytes_str(what);
+	return text_clean(buf_bytes(line), scratch);
+}
+
 void creation_warning(void *arg, const char *path, const char *why)
 {
 	const struct creation *c = arg;
 	CLEANUP(buf_fini) struct buf line = BUF_INIT;
 	CLEANUP(buf_fini) struct buf scratch = BUF_INIT;
-	struct bytes shown;
+	struct bytes shown = remark(path, why, &line, &scratch);
 
-	if (buf_append_str(&line, path) < 0 || buf_append_str(&line, ": ") < 0 ||
-	    buf_append_str(&line, why) < 0)
-		return;
-	shown = text_clean(buf_bytes(&line), &scratch);
 	run_warn(c->run, logger, NULL, "%.*s", (int)shown.len, (const char *)shown.p);
+}
+
+static void show_note(void *arg, const char *path, const char *what)
+{
+	CLEANUP(buf_fini) struct buf line = BUF_INIT;
+	CLEANUP(buf_fini) struct buf scratch = BUF_INIT;
+	struct bytes shown = remark(path, what, &line, &scratch);
+
+	(void)arg;
+	log_info(logger, "%.*s", (int)shown.len, (const char *)shown.p);
 }
 
 /* --- archive object, checkpoints --- */
@@ -275,6 +291,7 @@ static int open_create(struct creation *c, struct err *e)
 		.changed = c->args->files_changed,
 		.status = creation_status,
 		.warn = creation_warning,
+		.note = show_note,
 		.step = step,
 		.arg = c,
 	};

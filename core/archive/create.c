@@ -374,8 +374,11 @@ static int add_any(struct create *c, struct object *o, struct err *e)
 	}
 	if (S_ISREG(mode))
 		return add_file(c, o, 0, e);
-	if (S_ISSOCK(mode))
+	if (S_ISSOCK(mode)) {
+		if (c->options.note)
+			c->options.note(c->options.arg, o->path, "a socket, left out");
 		return 0;
+	}
 	if (S_ISLNK(mode) && !c->options.read_special) {
 		rc = add_symlink(c, o, e);
 		if (rc == 0)

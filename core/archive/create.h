@@ -32,6 +32,8 @@ struct create_options {
 	void (*status)(void *arg, char letter, const char *path);
 	/* "PATH: why": something was left out, or changed while it was read. */
 	void (*warn)(void *arg, const char *path, const char *why);
+	/* "PATH: what": left out because no archive can hold it; may be NULL. */
+	void (*note)(void *arg, const char *path, const char *what);
 	/* Between items, and with in_file between a file's chunks: for progress and checkpoints.  A
 	 * positive result ends the walk quietly, -errno the run. */
 	int (*step)(void *arg, const char *path, bool in_file, struct err *e);

@@ -248,6 +248,22 @@ static int put_in_place(const struct writer *w, struct err *e)
 	return rc == 0 ? sync_folder(w, e) : rc;
 }
 
+/* What a writer who was killed in file_replace() left: who has the lock is alone here. */
+static bool is_rest(const char *name)
+{
+	static const char *const files[] = { "nonce-", "config-", "lock.roster-", "README-" };
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		size_t len = strlen(files[i]), digits = 0;
+
+		if (strncmp(name, files[i], len) != 0)
+			continue;
+		digits = strspn(name + len, "0123456789");
+		return digits > 0 && strcmp(name + len + digits, ".tmp") == 0;
+	}
+	return false;
+}
+
 static bool is_outdated(const struct writer *w, const char *name)
 {
 	static const char *const kinds[] = { "index.", "hints.", "integrity." };
@@ -277,7 +293,7 @@ static void remove_outdated(const struct writer *w)
 		return;
 	}
 	while ((entry = readdir(d)))
-		if (is_outdated(w, entry->d_name))
+		if (is_outdated(w, entry->d_name) || is_rest(entry->d_name))
 			(void)unlinkat(dirfd(d), entry->d_name, 0);
 	closedir(d);
 }

@@ -141,6 +141,17 @@ each_mode() { # MODE
 	clean "$T/repo"
 }
 
+@test 'a socket is left out, and said so to who asks' {
+	mkdir src
+	"$PYTHON" -c 'import socket; socket.socket(socket.AF_UNIX).bind("src/socket")'
+	"$ALCOVE" init -e none repo 2>/dev/null
+	run "$ALCOVE" create repo::a src
+	[[ $status == 0 && -z $output ]] || fail "$output"
+	run "$ALCOVE" create --info repo::b src
+	[[ $status == 0 && $output == *'src/socket: a socket, left out'* ]] || fail "$output"
+	[[ $(b12 list --short repo::b) == src ]]
+}
+
 @test 'status letters' {
 	mkdir -p "$T/src/d"
 	echo 1 >"$T/src/one"
