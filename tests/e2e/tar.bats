@@ -123,6 +123,7 @@ archives() {
 @test "the same archives as borg makes of GNU tar's and bsdtar's" {
 	local format
 	rm src/maxid # only GNU's and pax hold so large an owner
+	touch -d @1600000000 src # borg's floating-point numbers lose the end of other times
 	for format in gnu posix ustar v7 oldgnu; do
 		tar -C src --format=$format -cf "$format.tar" . 2>/dev/null || :
 	done
