@@ -459,5 +459,6 @@ int main(void)
 		cmocka_unit_test(who_has_attributes),
 	};
 
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -211,5 +211,6 @@ int main(void)
 		cmocka_unit_test(the_open_object),
 	};
 
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
