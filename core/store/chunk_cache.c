@@ -98,9 +98,9 @@ static void drop(struct chunk_cache *c, struct cache_entry *e, struct cache_list
 		push_front(dropped, e);
 }
 
-static void shrink(struct chunk_cache *c, struct cache_list *dropped)
+void chunk_cache_shrink(struct chunk_cache *c, size_t max, struct cache_list *dropped)
 {
-	while (c->used > c->max && c->recent.last) {
+	while (c->used > max && c->recent.last) {
 		struct cache_entry *e = c->recent.last;
 
 		unlink_entry(&c->recent, e);
@@ -171,7 +171,7 @@ struct cache_entry *chunk_cache_claim(struct chunk_cache *c, const struct chunk_
 	e->ahead = ahead;
 	set_cost(c, e, room);
 	c->loading += room;
-	shrink(c, dropped);
+	chunk_cache_shrink(c, c->max, dropped);
 	return e;
 }
 
@@ -184,7 +184,7 @@ void chunk_cache_fill(struct chunk_cache *c, struct cache_entry *e, struct chunk
 	e->chunk = chunk;
 	set_cost(c, e, chunk_cost(chunk) + sizeof(*e));
 	push_front(&c->recent, e);
-	shrink(c, dropped);
+	chunk_cache_shrink(c, c->max, dropped);
 }
 
 void chunk_cache_fail(struct chunk_cache *c, struct cache_entry *e, int rc,

@@ -73,6 +73,9 @@ void chunk_cache_fail(struct chunk_cache *c, struct cache_entry *e, int rc,
 void chunk_cache_leave(struct chunk_cache *c, struct cache_entry *e,
 		       struct cache_list *dropped);
 
+/* Drop what was used least recently until at most max bytes are held. */
+void chunk_cache_shrink(struct chunk_cache *c, size_t max, struct cache_list *dropped);
+
 /* Release what was dropped; outside the lock. */
 void cache_list_release(struct cache_list *dropped);
 

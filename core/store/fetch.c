@@ -21,8 +21,11 @@
 #include "core/store/loader.h"
 
 enum {
-	CACHE_DEFAULT = 16 * 1024 * 1024, /* with SPARE 20 MiB of plaintext in all */
-	LOADING_MAX = 12 * 1024 * 1024,   /* of plaintext readahead may add to */
+	CACHE_DEFAULT =
+		32 * 1024 * 1024,       /* half of it may be ahead of the reader: less, and the
+					   * second of two workers waits for the first */
+	CACHE_REST = 8 * 1024 * 1024,   /* of the default, kept while nothing is read */
+	LOADING_MAX = 16 * 1024 * 1024, /* of plaintext readahead may add to */
 	SPARE = 4 * 1024 * 1024,
 	QUEUE_MAX = 512,         /* hints */
 	SMALL = 128 * 1024,      /* plaintext bytes up to which objects are read in runs */
@@ -50,6 +53,7 @@ struct fetch {
 	uint64_t hits, misses, ahead;
 	uint64_t rested_at; /* misses and ahead at the last fetch_rest() */
 	uint64_t rests;
+	size_t rest_bytes; /* of the cache, kept while resting */
 	unsigned thread_count;
 	pthread_t *threads;
 };
@@ -420,6 +424,7 @@ struct chunk *fetch_cached(struct fetch *f, const struct chunk_id *id)
 
 void fetch_rest(struct fetch *f)
 {
+	struct cache_list dropped = { 0 };
 	struct loader *idle[LOADERS_MAX];
 	size_t count = 0;
 	bool resting;
@@ -432,8 +437,10 @@ void fetch_rest(struct fetch *f)
 	if (resting) {
 		f->rests++;
 		cond_broadcast(&f->work);
+		chunk_cache_shrink(&f->cache, f->rest_bytes, &dropped);
 	}
 	mutex_unlock(&f->lock);
+	cache_list_release(&dropped);
 	for (size_t i = 0; i < count; i++)
 		loader_free(idle[i]);
 	if (resting)
@@ -491,6 +498,7 @@ int fetch_open(struct fetch **out, struct repo *repo, const struct key *key,
 	cond_init(&f->work);
 	cond_init(&f->returned);
 	chunk_cache_init(&f->cache, o->cache_bytes ? o->cache_bytes : CACHE_DEFAULT);
+	f->rest_bytes = o->cache_bytes ? o->cache_bytes : CACHE_REST;
 	f->loaders_max = cpu_count() + 2 < LOADERS_MAX ? cpu_count() + 2 : LOADERS_MAX;
 	f->heap = chunk_heap_new(SPARE);
 	f->threads = calloc(threads, sizeof(f->threads[0]));

@@ -51,7 +51,7 @@ struct chunk *fetch_cached(struct fetch *f, const struct chunk_id *id);
 void fetch_ahead(struct fetch *f, const struct chunk_want *wants, size_t count);
 
 /* Called now and then: where nothing was loaded since the call before, the working memory of
- * loading goes back to the system.  What is cached stays. */
+ * loading goes back to the system, and of a cache of the default size all but a quarter. */
 void fetch_rest(struct fetch *f);
 
 struct fetch_stats {
