@@ -127,7 +127,7 @@ archives() {
 	for format in gnu posix ustar v7 oldgnu; do
 		tar -C src --format=$format -cf "$format.tar" . 2>/dev/null || :
 	done
-	! command -v bsdtar >/dev/null || bsdtar -C src --format pax --no-xattrs --no-acls --no-fflags -cf bsd.tar .
+	bsdtar -C src --format pax --no-xattrs --no-acls --no-fflags -cf bsd.tar .
 	tar -C src --format=posix --pax-option=delete=atime,delete=ctime -P -cf "$T/absolute.tar" "$T/src/dir" src/../hello 2>/dev/null || :
 	for format in *.tar; do
 		b12 import-tar "repo::theirs $format" "$format"
