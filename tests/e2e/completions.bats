@@ -86,6 +86,17 @@ in_fish() { # LINE
 	in_zsh 'alcove check --rep' | diff <(printf '%s\n' --repair --repository-only) -
 }
 
+@test "what stands behind a command is counted from it" {
+	local want
+	want=$(printf '%s\n' change-passphrase export import migrate-to-repokey)
+	[[ $(in_bash alcove key '' | grep -v '^-') == "$want" ]]
+	[[ $(in_zsh 'alcove key ' | grep -v '^-') == "$want" ]]
+	[[ $(in_zsh 'alcove -v key ' | grep -v '^-') == "$want" ]]
+	[[ $(in_fish 'alcove key ' | grep -E '^(export|import|change|migrate)') == "$want" ]]
+	[[ $(in_zsh 'alcove -v pru') == prune ]]
+	[[ $(in_zsh 'alcove config repo append') == append_only ]]
+}
+
 @test "every long option that is offered is one" {
 	local command option
 	for command in $(commands); do
