@@ -4,7 +4,7 @@ _alcove() {
 	local cur=${COMP_WORDS[COMP_CWORD]} command= word options
 	local common='-h --help --critical --error --warning --info -v --verbose --debug --debug-topic -p --progress --iec --log-json
 		--lock-wait --bypass-lock --show-version --show-rc --umask --consider-part-files'
-	local archives='-P --prefix -a --glob-archives --sort-by --first --last --consider-checkpoints'
+	local archives='-P --prefix -a --glob-archives --sort-by --first --last'
 	local patterns='-e --exclude --exclude-from --pattern --patterns-from'
 	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
 		case $word in
@@ -13,7 +13,7 @@ _alcove() {
 	done
 	case $command in
 	'') options="$common -V --version mount umount init create list info extract export-tar import-tar delete prune compact rename check key config with-lock break-lock help" ;;
-	mount) options="$common $archives $patterns -f --foreground -o --numeric-ids --strip-components" ;;
+	mount) options="$common $archives $patterns --consider-checkpoints -f --foreground -o --numeric-ids --strip-components" ;;
 	umount) options=$common ;;
 	init) options="$common -e --encryption --append-only --storage-quota --make-parent-dirs" ;;
 	create)
@@ -34,7 +34,7 @@ _alcove() {
 		;;
 	compact) options="$common --threshold --cleanup-commits" ;;
 	rename) options=$common ;;
-	list) options="$common $archives $patterns --short --format --json --json-lines" ;;
+	list) options="$common $archives $patterns --consider-checkpoints --short --format --json --json-lines" ;;
 	info) options="$common $archives --json" ;;
 	extract) options="$common $patterns --list -n --dry-run --numeric-ids --noflags --noacls --noxattrs --stdout --sparse --strip-components" ;;
 	export-tar) options="$common $patterns --tar-filter --list --strip-components" ;;

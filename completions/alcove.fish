@@ -42,7 +42,7 @@ complete -c alcove -n $archives -s a -l glob-archives -x -d 'Name matches'
 complete -c alcove -n $archives -l sort-by -x -a 'timestamp name id' -d Order
 complete -c alcove -n $archives -l first -x -d 'The first'
 complete -c alcove -n $archives -l last -x -d 'The last'
-complete -c alcove -n $archives -l consider-checkpoints -d 'Checkpoints too'
+complete -c alcove -n '__fish_seen_subcommand_from mount list' -l consider-checkpoints -d 'Checkpoints too'
 
 set -l patterns '__fish_seen_subcommand_from mount list extract export-tar'
 complete -c alcove -n $patterns -s e -l exclude -x -d 'Leave out'

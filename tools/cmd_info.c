@@ -1,14 +1,13 @@
 /*
  * cmd_info.c - `info`: a repository's or its archives' names, times and sizes.
  *
- * "All archives" and "Chunk index" count every reference of every archive, so all item streams
- * are read.
+ * The numbers come from the chunk index; only archives that it does not know are read.
  */
 
 #include "tools/commands.h"
 
 #include "core/base/size_text.h"
-#include "core/archive/usage.h"
+#include "core/archive/references.h"
 #include "core/base/cleanup.h"
 #include "core/codec/mp.h"
 #include "core/platform/dirs.h"
@@ -16,6 +15,7 @@
 #include "core/store/object.h"
 #include "tools/progress.h"
 #include "tools/report.h"
+#include "tools/stats.h"
 #include "tools/strftime.h"
 #include "tools/text.h"
 
@@ -37,9 +37,8 @@ struct info { /* one run */
 	struct run *run;
 	struct reader *reader;
 	struct manifest *manifest;
-	struct usage all;
-	struct usage_totals totals;
-	uint64_t all_size, all_csize; /* sums of what the archives say of their files */
+	struct references *references;
+	struct stats_all all;
 	struct buf text;
 	struct json_out json;
 	int operations; /* shown with --progress so far */
@@ -66,33 +65,17 @@ static void say(struct info *info, const char *fmt, ...)
 
 /* --- counting --- */
 
-static int count_archive(struct info *info, const struct manifest_entry *entry)
-{
-	CLEANUP(archive_freep) struct archive *a = NULL;
-	struct usage_content content;
-	int rc = archive_load(&a, info->reader, &entry->id, info->e);
-
-	if (rc == 0)
-		rc = usage_add(&info->all, info->reader, a, &content, NULL, info->e);
-	if (rc < 0)
-		return err_wrap(info->e, rc, "archive %.*s", (int)entry->name.len,
-				(const char *)entry->name.p);
-	info->all_size += a->has_totals ? a->size : content.size;
-	info->all_csize += a->has_totals ? a->csize : content.csize;
-	return 0;
-}
-
 static int count_all(struct info *info)
 {
-	int rc;
+	struct chunk_index *index;
+	int rc = references_open(&info->references, info->reader, info->manifest, info->e);
 
-	for (size_t i = 0; i < info->manifest->count; i++) {
-		rc = count_archive(info, &info->manifest->entries[i]);
-		if (rc < 0)
-			return rc;
-	}
-	rc = usage_complete(&info->all, info->reader->repo, info->e);
-	usage_totals(&info->all, &info->totals);
+	if (rc < 0)
+		return rc;
+	index = references_index(info->references);
+	rc = chunk_index_totals(index, &info->all.chunks, info->e);
+	for (size_t i = 0; rc == 0 && i < info->manifest->count; i++)
+		rc = stats_content(index, &info->manifest->entries[i].id, &info->all, info->e);
 	return rc;
 }
 
@@ -108,18 +91,18 @@ static void say_sizes(struct info *info, const char *label, uint64_t size, uint6
 	    size_text(csize, iec, b), size_text(dsize, iec, c));
 }
 
-static void say_table(struct info *info, const struct usage_content *content, uint64_t only)
+static void say_table(struct info *info, const struct chunk_content *content, uint64_t only)
 {
 	say(info, RULE);
 	say(info, "%-15s %20s %20s %20s\n", "", "Original size", "Compressed size",
 	    "Deduplicated size");
 	if (content)
 		say_sizes(info, "This archive:", content->size, content->csize, only);
-	say_sizes(info, "All archives:", info->all_size, info->all_csize,
-		  info->totals.unique_csize);
+	say_sizes(info, "All archives:", info->all.size, info->all.csize,
+		  info->all.chunks.unique_csize);
 	say(info, "\n%-15s %20s %20s\n", "", "Unique chunks", "Total chunks");
 	say(info, "%-15s %20" PRIu64 " %20" PRIu64 "\n",
-	    "Chunk index:", info->totals.unique_chunks, info->totals.chunks);
+	    "Chunk index:", info->all.chunks.unique_chunks, info->all.chunks.chunks);
 }
 
 static void say_encryption(struct info *info)
@@ -156,7 +139,7 @@ static void say_bytes(struct info *info, const char *label, struct bytes value)
 }
 
 static void say_archive(struct info *info, const struct archive *a, double used,
-			const struct usage_content *content, uint64_t only)
+			const struct chunk_content *content, uint64_t only)
 {
 	CLEANUP(buf_fini) struct buf words = BUF_INIT;
 	CLEANUP(buf_fini) struct buf time = BUF_INIT;
@@ -211,7 +194,7 @@ static void json_chunker_params(struct json_out *j, struct bytes packed)
 }
 
 static void json_archive(struct info *info, const struct archive *a, double used,
-			 const struct usage_content *content, uint64_t only)
+			 const struct chunk_content *content, uint64_t only)
 {
 	struct json_out *j = &info->json;
 	char id[CHUNK_ID_HEX];
@@ -252,92 +235,75 @@ static void json_archive(struct info *info, const struct archive *a, double used
 	json_close(j, '}');
 }
 
-static void json_cache(struct info *info, const char *path)
-{
-	struct json_out *j = &info->json;
-
-	json_key(j, "cache");
-	json_open(j, '{');
-	json_key(j, "path");
-	json_str(j, path);
-	json_key(j, "stats");
-	json_open(j, '{');
-	json_stats_member(j, "total_chunks", info->totals.chunks);
-	json_stats_member(j, "total_csize", info->all_csize);
-	json_stats_member(j, "total_size", info->all_size);
-	json_stats_member(j, "total_unique_chunks", info->totals.unique_chunks);
-	json_stats_member(j, "unique_csize", info->totals.unique_csize);
-	json_stats_member(j, "unique_size", info->totals.unique_size);
-	json_close(j, '}');
-	json_close(j, '}');
-}
-
 /* --- the forms --- */
 
-struct counting { /* of the chunks that one archive uses */
-	struct progress progress;
-	struct bytes name;
-};
-
-static void on_chunk(void *arg, size_t index)
+/* As often as Borg says it, though nothing is read for it. */
+static void show_progress(struct info *info, const struct archive *a)
 {
-	struct counting *c = arg;
+	struct progress progress = { "archive.calc_stats",
+				     "Calculating statistics for archive %2$s ... %1$3.0f%%",
+				     a->item_chunk_count,
+				     ++info->operations,
+				     5,
+				     true,
+				     0 };
 
-	progress_show(&c->progress, index, 1, c->name);
+	for (size_t i = 0; i < a->item_chunk_count; i++)
+		progress_show(&progress, i, 1, a->name);
+	progress_finish(&progress);
 }
 
-static int count_own(struct info *info, const struct archive *a, struct usage *own,
-		     struct usage_content *content)
-{
-	struct counting counting = {
-		.progress = { "archive.calc_stats",
-			      "Calculating statistics for archive %2$s ... %1$3.0f%%",
-			      a->item_chunk_count, ++info->operations, 5, true, 0 },
-		.name = a->name,
-	};
-	struct usage_watch watch = { on_chunk, &counting };
-	int rc = usage_add(own, info->reader, a, content, &watch, info->e);
+struct own { /* one archive's numbers */
+	struct chunk_content content;
+	struct chunk_totals chunks;
+	struct chunk_count object;
+};
 
-	progress_finish(&counting.progress);
-	return rc;
+static int count_own(struct info *info, const struct chunk_id *id, struct own *out)
+{
+	struct chunk_index *index = references_index(info->references);
+	int rc = chunk_index_archive_content(index, id, &out->content, info->e);
+
+	if (rc == 1)
+		rc = chunk_index_archive_totals(index, id, &out->chunks, info->e);
+	if (rc == 1)
+		rc = chunk_index_get(index, id, &out->object, info->e);
+	if (rc == 0)
+		return err_set(info->e, EBADMSG, "chunk index: an archive is missing");
+	return rc < 0 ? rc : 0;
 }
 
 static int show_archive(struct info *info, const char *name, bool json)
 {
 	CLEANUP(archive_freep) struct archive *a = NULL;
-	CLEANUP(usage_fini) struct usage own;
-	struct usage_content content;
-	struct usage_totals only;
-	const struct usage_chunk *object;
+	struct own own = { 0 };
 	double used;
 	int rc;
 
-	usage_init(&own);
 	rc = report_load_archive(&a, info->reader, info->manifest, name, info->e);
 	if (rc == 0)
-		rc = count_own(info, a, &own, &content);
+		rc = count_own(info, &a->id, &own);
 	if (rc < 0)
 		return rc;
-	if (a->has_totals)
-		content = (struct usage_content){ a->size, a->csize, a->nfiles };
-	usage_only_in(&own, &info->all, &only);
-	object = usage_get(&info->all, &a->id);
-	used = object ? (double)object->csize / OBJECT_DATA_MAX : 0;
+	show_progress(info, a);
+	used = (double)own.object.csize / OBJECT_DATA_MAX;
 	if (json)
-		json_archive(info, a, used, &content, only.unique_csize);
+		json_archive(info, a, used, &own.content, own.chunks.unique_csize);
 	else
-		say_archive(info, a, used, &content, only.unique_csize);
+		say_archive(info, a, used, &own.content, own.chunks.unique_csize);
 	return 0;
 }
 
 static int show_archives(struct info *info, const struct info_args *args)
 {
 	CLEANUP(selection_fini) struct selection chosen = { 0 };
+	struct select_options filter = args->filter;
 	int rc;
 
 	if (args->where.archive)
 		return show_archive(info, args->where.archive, args->json);
-	rc = select_archives(&chosen, info->manifest, &args->filter, info->e);
+	filter.consider_checkpoints = true;
+	rc = select_archives(&chosen, info->manifest, &filter, info->e);
 	for (size_t i = 0; rc == 0 && i < chosen.count; i++) {
 		if (i > 0 && !args->json)
 			say(info, "\n");
@@ -358,7 +324,7 @@ static void say_repository(struct info *info, const char *cache, const char *sec
 }
 
 static int show_json(struct info *info, const struct info_args *args, bool archives,
-		     const char *cache, const char *security)
+		     const char *security)
 {
 	struct json_out *j = &info->json;
 	int rc = 0;
@@ -370,7 +336,8 @@ static int show_json(struct info *info, const struct info_args *args, bool archi
 		rc = show_archives(info, args);
 		json_close(j, ']');
 	}
-	json_cache(info, cache);
+	if (rc == 0)
+		rc = stats_json_cache(j, info->reader, &info->all, info->e);
 	if (rc == 0)
 		rc = report_json_encryption(j, info->reader, info->e);
 	if (rc < 0)
@@ -407,7 +374,7 @@ static int show(struct info *info, const struct info_args *args)
 	if (rc < 0)
 		return rc;
 	if (args->json)
-		return show_json(info, args, archives, cache, security);
+		return show_json(info, args, archives, security);
 	if (archives)
 		rc = show_archives(info, args);
 	else
@@ -428,9 +395,8 @@ static int run_info(struct run *run, void *arg, struct err *e)
 		return rc;
 	info.reader = reader;
 	info.manifest = reader_manifest(reader);
-	usage_init(&info.all);
 	rc = show(&info, args);
-	usage_fini(&info.all);
+	references_close(info.references);
 	buf_fini(&info.text);
 	buf_fini(&info.json.out);
 	reader_manifest_unref(reader, info.manifest);

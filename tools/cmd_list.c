@@ -9,7 +9,7 @@
 
 #include "core/archive/item_stream.h"
 #include "core/archive/match.h"
-#include "core/archive/usage.h"
+#include "core/archive/references.h"
 #include "core/base/cleanup.h"
 #include "core/store/stream.h"
 #include "tools/content_hash.h"
@@ -336,7 +336,7 @@ struct item_line {
 	char type[2];
 	char id[CHUNK_ID_HEX];
 	struct buf text;
-	struct usage *all;      /* counted where a key needs it */
+	struct references *all; /* opened where a key needs it */
 	struct stream *content; /* opened where a hash is wanted */
 	struct content_hash *hashes[HASHES_MAX];
 	char hex[CONTENT_HASH_HEX];
@@ -410,48 +410,28 @@ static uint64_t own_refs(const struct item *it, const struct chunk_id *id)
 	return refs;
 }
 
-static int count_usage(struct item_line *line, struct err *e)
-{
-	struct list *list = line->list;
-	int rc = 0;
-
-	if (line->all)
-		return 0;
-	line->all = malloc(sizeof(*line->all));
-	if (!line->all)
-		return err_nomem(e, "list");
-	usage_init(line->all);
-	for (size_t i = 0; rc == 0 && i < list->manifest->count; i++) {
-		CLEANUP(archive_freep) struct archive *a = NULL;
-
-		rc = archive_load(&a, list->reader, &list->manifest->entries[i].id, e);
-		if (rc == 0)
-			rc = usage_add(line->all, list->reader, a, NULL, NULL, e);
-	}
-	return rc;
-}
-
 /* Of the chunks that only this item uses: plaintext, stored size, or how many. */
 static int set_unique(struct item_line *line, enum item_key key, struct format_value *out,
 		      struct err *e)
 {
 	const struct item *it = &line->item;
 	uint64_t sum = 0;
-	int rc = count_usage(line, e);
+	int rc = 0;
 
-	if (rc < 0)
-		return rc;
-	for (size_t i = 0; i < it->chunk_count; i++) {
+	if (!line->all)
+		rc = references_open(&line->all, line->list->reader, line->list->manifest, e);
+	for (size_t i = 0; rc >= 0 && i < it->chunk_count; i++) {
 		const struct item_chunk *c = &it->chunks[i];
-		const struct usage_chunk *used = usage_get(line->all, &c->id);
+		struct chunk_count used = { 0 };
 
+		rc = chunk_index_get(references_index(line->all), &c->id, &used, e);
 		/* Most shared chunks are shared with others: ask that before counting. */
-		if (!used || used->refs > it->chunk_count || used->refs != own_refs(it, &c->id))
+		if (rc <= 0 || used.refs > it->chunk_count || used.refs != own_refs(it, &c->id))
 			continue;
 		sum += key == I_DSIZE ? c->size : key == I_DCSIZE ? c->csize : 1;
 	}
 	set_number(out, sum);
-	return 0;
+	return rc < 0 ? rc : 0;
 }
 
 static int hash_chunk(struct item_line *line, struct content_hash *d, struct err *e)
@@ -707,9 +687,7 @@ static int list_archive(struct list *list)
 	line.archive = a;
 	rc = put_items(&line, list->e);
 	stream_close(line.content);
-	if (line.all)
-		usage_fini(line.all);
-	free(line.all);
+	references_close(line.all);
 	buf_fini(&line.text);
 	for (size_t i = 0; i < HASHES_MAX; i++)
 		content_hash_free(line.hashes[i]);

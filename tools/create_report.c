@@ -98,7 +98,7 @@ static int print_json(const struct shown *s, struct err *e)
 
 	json_open(&j, '{');
 	json_archive(&j, s);
-	rc = stats_json_cache(&j, s->session, &s->all, e);
+	rc = stats_json_cache(&j, s->session->reader, &s->all, e);
 	if (rc == 0)
 		rc = report_json_encryption(&j, s->session->reader, e);
 	report_json_repository(&j, s->session->reader, m);

@@ -2,11 +2,11 @@
 
 #include "tools/stats.h"
 
-#include "core/archive/usage.h"
 #include "core/base/log.h"
 #include "core/base/size_text.h"
 #include "core/platform/dirs.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,15 +14,14 @@
 
 static const char logger[] = "borg.output.stats";
 
-static int add_archive(struct session *s, const struct chunk_id *id, struct stats_all *out,
-		       struct err *e)
+int stats_content(struct chunk_index *index, const struct chunk_id *archive,
+		  struct stats_all *out, struct err *e)
 {
-	CLEANUP(archive_freep) struct archive *a = NULL;
-	struct usage_content content;
-	int rc = archive_load(&a, s->reader, id, e);
+	struct chunk_content content = { 0 };
+	int rc = chunk_index_archive_content(index, archive, &content, e);
 
-	if (rc == 0)
-		rc = usage_of_archive(s->reader, a, &content, e);
+	if (rc == 0) /* it was brought to a manifest with this archive */
+		return err_set(e, EBADMSG, "chunk index: an archive is missing");
 	if (rc < 0)
 		return rc;
 	out->size += content.size;
@@ -40,7 +39,7 @@ int stats_collect(struct session *s, struct stats_all *out, struct err *e)
 	if (rc == 0)
 		rc = chunk_index_totals(index, &out->chunks, e);
 	for (size_t i = 0; rc == 0 && (entry = manifest_draft_at(s->draft, i)); i++)
-		rc = add_archive(s, &entry->id, out, e);
+		rc = stats_content(index, &entry->id, out, e);
 	return rc;
 }
 
@@ -104,11 +103,11 @@ static void member(struct json_out *j, const char *key, uint64_t value)
 	json_uint(j, value);
 }
 
-int stats_json_cache(struct json_out *j, struct session *s, const struct stats_all *all,
+int stats_json_cache(struct json_out *j, struct reader *r, const struct stats_all *all,
 		     struct err *e)
 {
 	CLEANUP(cleanup_freep) char *path = NULL;
-	int rc = dirs_borg_cache(&repo_config(s->reader->repo)->id, &path, e);
+	int rc = dirs_borg_cache(&repo_config(r->repo)->id, &path, e);
 
 	if (rc < 0)
 		return rc;

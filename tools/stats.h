@@ -15,6 +15,9 @@ struct stats_all {            /* of the repository */
 	struct chunk_totals chunks;
 };
 
+/* Add what one archive says of its content. */
+int stats_content(struct chunk_index *index, const struct chunk_id *archive,
+		  struct stats_all *out, struct err *e);
 int stats_collect(struct session *s, struct stats_all *out, struct err *e);
 
 /* One line, to the logger of statistics. */
@@ -27,7 +30,7 @@ struct stats_row {
 };
 void stats_table(const struct stats_row *row, const struct stats_all *all, bool iec);
 /* "cache": {...} */
-int stats_json_cache(struct json_out *j, struct session *s, const struct stats_all *all,
+int stats_json_cache(struct json_out *j, struct reader *r, const struct stats_all *all,
 		     struct err *e);
 
 #endif

@@ -558,6 +558,10 @@ int archive_writer_save(struct archive_writer *w, struct archive_facts *facts,
 	facts->items = w->items;
 	facts->item_count = w->item_count;
 	facts->totals = w->totals;
+	if (w->options.refs)
+		chunk_refs_content(w->options.refs,
+				   &(struct chunk_content){ w->totals.size, w->totals.csize,
+							    w->totals.nfiles });
 	rc = archive_pack(facts, w->key, &plain, e);
 	return rc < 0 ? rc : store_object(w, buf_bytes(&plain), id, e);
 }

@@ -7,7 +7,7 @@
 
 #include "core/archive/session.h"
 
-#include "core/archive/item_stream.h"
+#include "core/archive/references.h"
 #include "core/base/io.h"
 #include "core/base/log.h"
 #include "core/crypto/envelope.h"
@@ -15,6 +15,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
+
+enum { APPLY_ATTEMPTS = 8 };
 
 static const char logger[] = "borg.cache";
 
@@ -143,63 +145,18 @@ int session_put(struct session *s, const struct compression *how, size_t slab_by
 
 /* --- what the archives refer to --- */
 
-static int add_item_refs(struct chunk_refs *refs, const struct item *it, struct err *e)
-{
-	int rc = 0;
-
-	for (size_t i = 0; rc == 0 && i < it->chunk_count; i++)
-		rc = chunk_refs_add(refs, &it->chunks[i].id, it->chunks[i].size,
-				    it->chunks[i].csize, e);
-	return rc;
-}
-
-static int add_stored_ref(struct session *s, struct chunk_refs *refs, const struct chunk_id *id,
-			  uint32_t size, struct err *e)
-{
-	uint32_t csize = 0;
-	int rc = repo_object_size(s->reader->repo, id, &csize, e);
-
-	return rc < 0 ? rc : chunk_refs_add(refs, id, size, csize, e);
-}
-
-static int add_stream_refs(struct session *s, struct chunk_refs *refs, const struct archive *a,
-			   struct err *e)
-{
-	int rc = 0;
-
-	for (size_t i = 0; rc == 0 && i < a->item_chunk_count; i++) {
-		struct chunk_want want = { .id = a->items[i] };
-		struct chunk *chunk = NULL;
-
-		rc = fetch_chunk(s->reader->fetch, &want, &chunk, e);
-		if (rc == 0)
-			rc = add_stored_ref(s, refs, &a->items[i], (uint32_t)chunk->len, e);
-		chunk_unref(chunk);
-	}
-	return rc;
-}
-
-/* Every reference of one archive, read from the archive itself. */
 static int read_archive(void *arg, const struct chunk_id *id, struct chunk_refs *refs,
 			struct err *e)
 {
 	struct session *s = arg;
 	CLEANUP(archive_freep) struct archive *a = NULL;
-	CLEANUP(item_reader_closep) struct item_reader *ir = NULL;
-	struct item_reader_options options = { .robust = false };
-	struct item it;
 	int rc = archive_load(&a, s->reader, id, e);
 
 	if (rc < 0)
 		return rc;
 	if (s->priv->options.sync_progress)
 		s->priv->options.sync_progress(s->priv->options.progress_arg, a->name);
-	rc = add_stored_ref(s, refs, id, (uint32_t)a->packed_size, e);
-	if (rc == 0)
-		rc = item_reader_open(&ir, s->reader, a, &options, e);
-	while (rc == 0 && (rc = item_reader_next(ir, &it, e)) == 1)
-		rc = add_item_refs(refs, &it, e);
-	return rc < 0 ? rc : add_stream_refs(s, refs, a, e);
+	return references_read(s->reader, a, refs, e);
 }
 
 static int open_index(struct session *s, struct err *e)
@@ -209,10 +166,10 @@ static int open_index(struct session *s, struct err *e)
 	if (s->priv->index)
 		return 0;
 	if (!dir) {
-		s->priv->index_dir = strdup("/var/tmp/alcove.XXXXXX");
-		if (!s->priv->index_dir || !mkdtemp(s->priv->index_dir))
-			return err_set(e, errno, "no folder for the chunk index: %s",
-				       strerror(errno));
+		int rc = references_temporary(&s->priv->index_dir, e);
+
+		if (rc < 0)
+			return rc;
 		dir = s->priv->index_dir;
 	}
 	return chunk_index_open(&s->priv->index, dir, e);
@@ -221,15 +178,8 @@ static int open_index(struct session *s, struct err *e)
 static int sync_index(struct session *s, struct err *e)
 {
 	struct manifest *m = reader_manifest(s->reader);
-	struct chunk_id *ids = calloc(m->count + 1, sizeof(*ids));
-	int rc = ids ? 0 : err_nomem(e, "chunk index");
+	int rc = references_sync(s->priv->index, m, read_archive, s, e);
 
-	for (size_t i = 0; ids && i < m->count; i++)
-		ids[i] = m->entries[i].id;
-	if (rc == 0)
-		rc = chunk_index_sync(s->priv->index, &m->hash, ids, m->count, read_archive, s,
-				      e);
-	free(ids);
 	reader_manifest_unref(s->reader, m);
 	return rc;
 }
@@ -464,6 +414,20 @@ static int delete_orphan(void *arg, const struct chunk_id *id, const struct chun
 	return 0;
 }
 
+/* Who only reads may have taken the index to a manifest that was in force before: back. */
+static int apply_staged(struct session *s, struct err *e)
+{
+	chunk_index_orphan *orphan = s->priv->removes ? delete_orphan : NULL;
+	int rc = chunk_index_apply(s->priv->index, orphan, s, e);
+
+	for (int i = 0; i < APPLY_ATTEMPTS && rc == -ESTALE; i++) {
+		rc = sync_index(s, e);
+		if (rc == 0)
+			rc = chunk_index_apply(s->priv->index, orphan, s, e);
+	}
+	return rc;
+}
+
 static int apply_index(struct session *s, struct err *e)
 {
 	struct err why = ERR_INIT;
@@ -472,8 +436,8 @@ static int apply_index(struct session *s, struct err *e)
 	if (!s->priv->staged)
 		return 0;
 	if (s->priv->removes)
-		return chunk_index_apply(s->priv->index, delete_orphan, s, e);
-	rc = chunk_index_apply(s->priv->index, NULL, s, &why);
+		return apply_staged(s, e);
+	rc = apply_staged(s, &why);
 	if (rc < 0) { /* nothing but additions: it will read them when somebody needs it */
 		log_warning(logger, "chunk index: %s", why.msg);
 		chunk_index_abort(s->priv->index);
@@ -505,8 +469,10 @@ static void commit_index(struct session *s, const struct chunk_id *hash)
 			chunk_index_abort(s->priv->index);
 		return;
 	}
-	if (chunk_index_commit(s->priv->index, hash, &why) < 0)
+	if (chunk_index_commit(s->priv->index, hash, &why) < 0) {
 		log_warning(logger, "chunk index: %s", why.msg);
+		chunk_index_abort(s->priv->index);
+	}
 }
 
 static int remember(struct session *s, struct err *e)

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 
 enum {
-	VERSION = 1,
+	VERSION = 2,
 	/* So much is read before it is made durable. */
 	BATCH_ARCHIVES = 64,
 	BATCH_REFS = 1 << 18, /* held in memory, some 60 bytes each */
@@ -74,6 +74,12 @@ int chunk_refs_drop(struct chunk_refs *refs, const struct chunk_id *id, uint32_t
 	return put_ref(refs, id, size, csize, -1, e);
 }
 
+void chunk_refs_content(struct chunk_refs *refs, const struct chunk_content *content)
+{
+	refs->has_content = true;
+	refs->content = *content;
+}
+
 /* --- questions: each in a transaction of its own, or in the one that is open --- */
 
 static int question_begin(struct chunk_index *x, struct err *e)
@@ -82,7 +88,7 @@ static int question_begin(struct chunk_index *x, struct err *e)
 
 	cache_db_enter(x->db);
 	x->sweep.pos = 0;
-	if (x->writing)
+	if (x->writing || x->looking)
 		return 0;
 	rc = cache_db_begin(x->db, false, &x->txn, e);
 	if (rc < 0)
@@ -98,7 +104,7 @@ static int question_begin(struct chunk_index *x, struct err *e)
 
 static void question_end(struct chunk_index *x)
 {
-	if (!x->writing && x->txn) {
+	if (!x->writing && !x->looking && x->txn) {
 		mdb_txn_abort(x->txn);
 		x->txn = NULL;
 	}
@@ -192,6 +198,40 @@ int chunk_index_archive_totals(struct chunk_index *x, const struct chunk_id *arc
 	return rc;
 }
 
+int chunk_index_archive_content(struct chunk_index *x, const struct chunk_id *archive,
+				struct chunk_content *out, struct err *e)
+{
+	struct archive_record record;
+	int rc = question_begin(x, e);
+
+	if (rc == 0)
+		rc = index_archive_get(x, archive, &record, e);
+	if (rc == 1)
+		*out = record.content;
+	question_end(x);
+	return rc;
+}
+
+int chunk_index_look(struct chunk_index *x, const struct chunk_id *manifest_hash, struct err *e)
+{
+	int rc = question_begin(x, e);
+
+	if (rc == 0)
+		rc = id_equal(&x->meta.manifest, manifest_hash);
+	x->looking = rc == 1;
+	question_end(x);
+	return rc;
+}
+
+void chunk_index_look_end(struct chunk_index *x)
+{
+	if (!x->looking)
+		return;
+	x->looking = false;
+	mdb_txn_abort(x->txn);
+	x->txn = NULL;
+}
+
 bool chunk_index_is_at(struct chunk_index *x, const struct chunk_id *manifest_hash)
 {
 	bool is = question_begin(x, NULL) == 0 && id_equal(&x->meta.manifest, manifest_hash);
@@ -268,6 +308,7 @@ void chunk_index_close(struct chunk_index *x)
 {
 	if (!x)
 		return;
+	chunk_index_look_end(x);
 	index_staged_clear(x);
 	cache_db_close(x->db);
 	free(x->staged);
@@ -320,7 +361,7 @@ int chunk_index_apply(struct chunk_index *x, chunk_index_orphan *orphan, void *a
 {
 	int rc = index_apply(x, true, NULL, orphan, arg, e);
 
-	if (rc < 0)
+	if (rc < 0 && rc != -ESTALE)
 		index_staged_clear(x);
 	return rc;
 }
@@ -471,9 +512,9 @@ static int reopen(struct chunk_index *x, struct err *e)
 	return -EAGAIN;
 }
 
-int chunk_index_sync(struct chunk_index *x, const struct chunk_id *manifest_hash,
-		     const struct chunk_id *archives, size_t count, chunk_index_read *read,
-		     void *arg, struct err *e)
+static int sync_clear(struct chunk_index *x, const struct chunk_id *manifest_hash,
+		      const struct chunk_id *archives, size_t count, chunk_index_read *read,
+		      void *arg, struct err *e)
 {
 	int rc = -EAGAIN;
 
@@ -485,5 +526,21 @@ int chunk_index_sync(struct chunk_index *x, const struct chunk_id *manifest_hash
 		if (x->db->spoiled)
 			rc = reopen(x, e);
 	}
+	return rc;
+}
+
+int chunk_index_sync(struct chunk_index *x, const struct chunk_id *manifest_hash,
+		     const struct chunk_id *archives, size_t count, chunk_index_read *read,
+		     void *arg, struct err *e)
+{
+	struct staged *staged = TAKE(x->staged);
+	size_t staged_count = x->staged_count;
+	int rc;
+
+	x->staged_count = 0;
+	rc = sync_clear(x, manifest_hash, archives, count, read, arg, e);
+	free(x->staged);
+	x->staged = staged;
+	x->staged_count = staged_count;
 	return rc;
 }

@@ -64,6 +64,14 @@ int chunk_refs_add(struct chunk_refs *refs, const struct chunk_id *id, uint32_t 
 int chunk_refs_drop(struct chunk_refs *refs, const struct chunk_id *id, uint32_t size,
 		    uint32_t csize, struct err *e);
 
+/* What an archive says of its files, part files not counted: kept for those who sum it up. */
+struct chunk_content {
+	uint64_t size, csize, nfiles;
+};
+
+/* To be told for each new archive; one that takes another's place has what that had, otherwise. */
+void chunk_refs_content(struct chunk_refs *refs, const struct chunk_content *content);
+
 /* --- synchronisation --- */
 
 /* Is it true for this manifest (its id hash)?  Then it is as good as synchronised. */
@@ -75,13 +83,21 @@ typedef int chunk_index_read(void *arg, const struct chunk_id *archive, struct c
 /*
  * Bring it to exactly these archives: `read` is called for each that it does not know, those not
  * listed are forgotten.  What was read is kept even when a later archive fails.
- * Nothing may be staged.  Errors: read's own; those of the cache folder.
+ * What is staged stays so.  Errors: read's own; those of the cache folder.
  */
 int chunk_index_sync(struct chunk_index *x, const struct chunk_id *manifest_hash,
 		     const struct chunk_id *archives, size_t count, chunk_index_read *read,
 		     void *arg, struct err *e);
 
 /* --- questions; between apply and commit they see what was applied --- */
+
+/*
+ * Several questions about one state, whatever other processes do meanwhile: 1 where that is this
+ * manifest's, until chunk_index_look_end(); 0 where it is another's.  Nothing may be staged.
+ */
+int chunk_index_look(struct chunk_index *x, const struct chunk_id *manifest_hash,
+		     struct err *e);
+void chunk_index_look_end(struct chunk_index *x);
 
 struct chunk_count {
 	uint32_t refs;  /* sticks at its maximum, like Borg's */
@@ -104,6 +120,8 @@ int chunk_index_totals(struct chunk_index *x, struct chunk_totals *out, struct e
 /* Of one archive; unique: the chunks that no other archive refers to.  0: not known, 1. */
 int chunk_index_archive_totals(struct chunk_index *x, const struct chunk_id *archive,
 			       struct chunk_totals *out, struct err *e);
+int chunk_index_archive_content(struct chunk_index *x, const struct chunk_id *archive,
+				struct chunk_content *out, struct err *e); /* 1; 0: not known */
 
 /* --- changes by the session's own transaction --- */
 
@@ -126,9 +144,10 @@ typedef int chunk_index_orphan(void *arg, const struct chunk_id *id,
 /*
  * Do what is staged, in ascending order of ids tell what has no reference any more (orphan may
  * be NULL where nothing is removed), and keep the transaction open for chunk_index_commit().
+ *   -ESTALE  another process took it to another manifest: synchronise and apply again; what is
+ *            staged is so still.
  * Errors, after each of which only chunk_index_abort() is left:
- *   -ESTALE  another process took it to another manifest: synchronise, and stage again;
- *   -EBADMSG damaged: the same;
+ *   -EBADMSG damaged: synchronise, and stage again;
  *   -ENOENT  an archive to be removed or replaced is not known;
  *   -EEXIST  one that is to take another's place is;
  *   orphan's own.

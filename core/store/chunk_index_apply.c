@@ -288,7 +288,7 @@ static int add_archive(struct chunk_index *x, struct staged *s, struct err *e)
 	if (rc < 0)
 		return rc;
 	if (rc == 0) {
-		r = (struct archive_record){ 0 };
+		r = (struct archive_record){ .content = s->refs->content };
 		count_totals(&r.totals, s->size, s->csize, s->chunks);
 		rc = count_all(x, &s->deltas, 1, e);
 		if (rc == 0)
@@ -380,6 +380,8 @@ static int replace_archive(struct chunk_index *x, struct staged *s, struct err *
 	if (rc == 0)
 		rc = index_archive_delete(x, &s->old, &r, e);
 	count_totals(&r.totals, s->size, s->csize, s->chunks);
+	if (s->refs->has_content)
+		r.content = s->refs->content;
 	if (rc == 0)
 		rc = index_archive_put(x, &s->archive, &merged, &r, e);
 	if (rc == 0)

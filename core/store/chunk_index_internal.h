@@ -14,7 +14,7 @@
  *     C block        COUNTS_PER counts by number; FREE where the number is nobody's
  *     S block        there: this block has free numbers
  *     F block        FACTS_PER (id, size, csize) by number
- *     A archive      totals of the archive, where its list is
+ *     A archive      totals of the archive and of its files, where its list is
  *     L serial piece the archive's list: runs of numbers and their counts, in varints
  *
  * Numbers are given in the order of ids, so that an archive's list is mostly long runs, and the
@@ -44,6 +44,8 @@ enum {
 struct chunk_refs {
 	struct sorter *sorter;
 	uint64_t count;
+	bool has_content;
+	struct chunk_content content;
 };
 
 struct delta {
@@ -70,6 +72,7 @@ struct archive_record {
 	uint32_t serial, pieces;
 	struct chunk_totals
 		totals; /* unique_* unused but for unique_chunks: length of the list */
+	struct chunk_content content;
 };
 
 struct leaf_entry {
@@ -109,6 +112,7 @@ struct chunk_index {
 	struct cache_db *db;
 	MDB_txn *txn; /* read-only during a question, or the write transaction */
 	bool writing;
+	bool looking;           /* txn is that of chunk_index_look() */
 	struct index_meta meta; /* as of txn */
 	struct page counts, facts;
 	struct sweep sweep;

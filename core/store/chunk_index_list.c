@@ -14,7 +14,7 @@
 enum {
 	ARCHIVE_KEY = 1 + CHUNK_ID_SIZE,
 	PIECE_KEY = 9,
-	RECORD = 8 + 5 * 8,
+	RECORD = 8 + 7 * 8,
 	RUN_MAX = 30, /* bytes of a run */
 };
 
@@ -70,6 +70,9 @@ int index_archive_get(struct chunk_index *x, const struct chunk_id *archive,
 			    .csize = get_le64(value.p + 16),
 			    .chunks = get_le64(value.p + 24),
 			    .unique_chunks = get_le64(value.p + 32) },
+		.content = { .size = get_le64(value.p + 40),
+			     .csize = get_le64(value.p + 48),
+			     .nfiles = get_le64(value.p + 56) },
 	};
 	return 1;
 }
@@ -85,6 +88,9 @@ static int put_record(struct chunk_index *x, const struct chunk_id *archive,
 	put_le64(value + 16, r->totals.csize);
 	put_le64(value + 24, r->totals.chunks);
 	put_le64(value + 32, r->totals.unique_chunks);
+	put_le64(value + 40, r->content.size);
+	put_le64(value + 48, r->content.csize);
+	put_le64(value + 56, r->content.nfiles);
 	return index_put(x, archive_key(key, archive), (struct bytes){ value, sizeof(value) },
 			 e);
 }

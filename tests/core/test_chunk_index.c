@@ -78,6 +78,7 @@ struct model {
 	bool there[ARCHIVES];
 	unsigned made[ARCHIVES];
 	uint32_t refs[ARCHIVES][CHUNKS];
+	struct chunk_content content[ARCHIVES];
 	unsigned manifest;
 };
 
@@ -139,6 +140,7 @@ static void archive_agrees(struct chunk_index *x, const struct model *m, size_t 
 {
 	struct chunk_id name = name_of(a, m->made[a]);
 	struct chunk_totals want = { 0 }, got;
+	struct chunk_content content;
 	struct err e = ERR_INIT;
 
 	assert_int_equal(chunk_index_archive_totals(x, &name, &got, &e), m->there[a]);
@@ -157,6 +159,8 @@ static void archive_agrees(struct chunk_index *x, const struct model *m, size_t 
 		want.unique_csize += csize_of(c);
 	}
 	assert_memory_equal(&got, &want, sizeof(want));
+	assert_int_equal(chunk_index_archive_content(x, &name, &content, &e), 1);
+	assert_memory_equal(&content, &m->content[a], sizeof(content));
 }
 
 static void agrees(struct chunk_index *x, const struct model *m)
@@ -196,6 +200,7 @@ static int read_archive(void *arg, const struct chunk_id *archive, struct chunk_
 	if (++s->reads == s->fail_at)
 		return err_set(e, EIO, "cannot read");
 	fill_refs(s->model->refs[get_be32(archive->b + 4)], NULL, refs);
+	chunk_refs_content(refs, &s->model->content[get_be32(archive->b + 4)]);
 	return 0;
 }
 
@@ -218,6 +223,7 @@ static void make_archive(struct model *m, size_t a)
 	memset(m->refs[a], 0, sizeof(m->refs[a]));
 	for (size_t i = 0; i < n; i++)
 		m->refs[a][(first + i) % CHUNKS] = (uint32_t)(below(8) ? 1 : below(5));
+	m->content[a] = (struct chunk_content){ next_random(), next_random(), next_random() };
 	m->there[a] = true;
 	m->made[a]++;
 }
@@ -282,6 +288,8 @@ static void change(struct chunk_index *x, const char *dir, struct model *m)
 
 	for (size_t a = 0; a < ARCHIVES; a++) {
 		struct chunk_id old = name_of(a, m->made[a]), new = name_of(a, m->made[a] + 1);
+		struct chunk_content content = m->content[a];
+		struct chunk_refs *refs;
 		uint32_t before[CHUNKS];
 		bool was = m->there[a];
 
@@ -294,15 +302,15 @@ static void change(struct chunk_index *x, const char *dir, struct model *m)
 			continue;
 		}
 		make_archive(m, a);
-		if (was)
-			assert_int_equal(chunk_index_replace(x, &old, &new,
-							     refs_of(dir, m->refs[a], before),
-							     &e),
-					 0);
+		refs = refs_of(dir, m->refs[a], was ? before : NULL);
+		if (was && below(2))
+			m->content[a] = content; /* as it was, without a word */
 		else
-			assert_int_equal(
-				chunk_index_add(x, &new, refs_of(dir, m->refs[a], NULL), &e),
-				0);
+			chunk_refs_content(refs, &m->content[a]);
+		if (was)
+			assert_int_equal(chunk_index_replace(x, &old, &new, refs, &e), 0);
+		else
+			assert_int_equal(chunk_index_add(x, &new, refs, &e), 0);
 	}
 }
 
@@ -480,14 +488,67 @@ static void two_processes(void **state)
 	assert_int_equal(sync_with(x, m, &s), 0);
 	assert_int_equal(s.reads, 1); /* what the other took away */
 	agrees(x, m);
-	assert_int_equal(chunk_index_remove(x, &name, &e), 0);
-	assert_int_equal(chunk_index_apply(x, NULL, NULL, &e), 0);
+	assert_int_equal(chunk_index_apply(x, NULL, NULL, &e), 0); /* it is staged still */
 	m->manifest = 3;
 	manifest = manifest_of(m);
 	assert_int_equal(chunk_index_commit(x, &manifest, &e), 0);
 	m->there[5] = false;
 	agrees(x, m);
 	chunk_index_close(x);
+	close(go[0]);
+	close(go[1]);
+	free(m);
+	free(other);
+	test_dir_remove(dir);
+}
+
+/* Who looks sees one state, and that only where it is the right one. */
+static void one_look(void **state)
+{
+	char *dir = test_dir_make();
+	struct model *m = calloc(1, sizeof(*m)), *other = calloc(1, sizeof(*m));
+	struct chunk_id mine, others;
+	struct chunk_index *x = NULL;
+	struct source s = { .model = m };
+	struct err e = ERR_INIT;
+	int go[2], status;
+	pid_t pid;
+
+	(void)state;
+	random_state = test_seed();
+	for (size_t a = 0; a < ARCHIVES; a++)
+		make_archive(m, a);
+	m->manifest = 1;
+	*other = *m;
+	others_write(other);
+	mine = manifest_of(m);
+	others = manifest_of(other);
+	assert_int_equal(pipe(go), 0);
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		char c;
+
+		if (read(go[0], &c, 1) != 1)
+			_exit(1);
+		sync_elsewhere(dir, other);
+		_exit(0);
+	}
+	assert_int_equal(chunk_index_open(&x, dir, &e), 0);
+	assert_int_equal(chunk_index_look(x, &mine, &e), 0);
+	assert_int_equal(sync_with(x, m, &s), 0);
+	assert_int_equal(chunk_index_look(x, &others, &e), 0);
+	assert_int_equal(chunk_index_look(x, &mine, &e), 1);
+	totals_agree(x, m);
+	assert_int_equal(write(go[1], "x", 1), 1);
+	waitpid(pid, &status, 0);
+	assert_int_equal(status, 0);
+	agrees(x, m); /* still */
+	chunk_index_look_end(x);
+	assert_int_equal(chunk_index_look(x, &mine, &e), 0);
+	assert_int_equal(chunk_index_look(x, &others, &e), 1);
+	agrees(x, other);
+	chunk_index_close(x); /* ends the look */
 	close(go[0]);
 	close(go[1]);
 	free(m);
@@ -782,6 +843,7 @@ int main(void)
 		cmocka_unit_test(random_histories),
 		cmocka_unit_test(dying_between_the_commits),
 		cmocka_unit_test(two_processes),
+		cmocka_unit_test(one_look),
 		cmocka_unit_test(both_build_it),
 		cmocka_unit_test(an_archive_that_cannot_be_read),
 		cmocka_unit_test(flipped_bytes),

@@ -59,6 +59,47 @@ opens_in_both() { # REPO
 	! grep -qE '(src|href)=' page.html
 }
 
+# The code of a page as a picture, eight dots a module.
+draw_code() { # PAGE PICTURE
+	"$PYTHON" - "$@" <<'PY'
+import re, sys
+page = open(sys.argv[1]).read()
+side = int(re.search(r'viewBox="0 0 (\d+) \1"', page)[1])
+path = re.search(r'<path d="([^"]*)"', page)[1]
+strokes = re.findall(r'M(\d+) (\d+)h(\d+)v1h-(\d+)z', path)
+assert path == ''.join('M%s %sh%sv1h-%sz' % s for s in strokes)
+dots = [['0'] * side for _ in range(side)]
+for x, y, width, back in (map(int, s) for s in strokes):
+    assert width == back
+    dots[y][x:x + width] = '1' * width
+with open(sys.argv[2], 'w') as f:
+    f.write('P1 %d %d\n' % (8 * side, 8 * side))
+    for row in dots:
+        f.write((' '.join(d for d in row for _ in range(8)) + '\n') * 8)
+PY
+}
+
+@test "the code is read by a scanner: the key file, byte for byte" {
+	local mode
+	for mode in repokey repokey-blake2 keyfile keyfile-blake2; do
+		make_repo $mode $mode
+		"$ALCOVE" key export --qr-html $mode page.html
+		"$ALCOVE" key export $mode key
+		draw_code page.html code.pbm
+		zbarimg --quiet --raw --oneshot -Sbinary code.pbm >scanned
+		cmp scanned key
+	done
+	# and it is good for what it is there for
+	make_repo repokey last
+	"$ALCOVE" key export --qr-html last page.html
+	draw_code page.html code.pbm
+	zbarimg --quiet --raw --oneshot -Sbinary code.pbm >scanned
+	sed -i '/^key = /,/^$/d' last/config
+	run -2 b12 list last
+	b12 key import last scanned
+	opens_in_both last
+}
+
 @test "what either exports the other imports" {
 	for mode in repokey keyfile; do
 		make_repo $mode $mode
