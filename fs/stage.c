@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,7 +99,19 @@ static struct directory *new_directory(struct node *parent)
 	return d;
 }
 
-static int new_node(struct stage *s, mode_t kind, struct node **out)
+static struct node *archive_of(const struct stage *s, const struct node *n)
+{
+	return s->nodes[n->archive];
+}
+
+/* The slot of what n belongs to once it is in dir: a directory of the root, or the root. */
+static uint32_t archive_in(const struct stage *s, const struct node *n, const struct node *dir)
+{
+	return dir == s->root && S_ISDIR(n->mode) ? (uint32_t)n->number : dir->archive;
+}
+
+/* dir: in which it will be; NULL for the root. */
+static int new_node(struct stage *s, const struct node *dir, mode_t kind, struct node **out)
 {
 	struct node *n = calloc(1, sizeof(*n));
 	uint32_t slot;
@@ -116,10 +129,18 @@ static int new_node(struct stage *s, mode_t kind, struct node **out)
 	n->mode = kind & S_IFMT;
 	n->atime = n->mtime = n->ctime = stage_now();
 	s->nodes[slot] = n;
+	n->archive = dir ? archive_in(s, n, dir) : slot;
+	if (n->archive != slot)
+		archive_of(s, n)->of.dir->members++;
 	s->node_count++;
 	s->bytes += sizeof(*n);
 	*out = n;
 	return 0;
+}
+
+static bool is_unused(const struct node *n)
+{
+	return n->nlink == 0 && n->holds == 0 && (!S_ISDIR(n->mode) || n->of.dir->members == 0);
 }
 
 /* The node is no more; its content, if any, is the caller's to dispose of. */
@@ -127,6 +148,7 @@ static struct stage_content *free_node(struct stage *s, struct node *n)
 {
 	struct stage_content *content = S_ISREG(n->mode) ? n->of.content : NULL;
 	uint32_t slot = (uint32_t)n->number;
+	struct node *archive = archive_of(s, n);
 
 	stage_free_xattrs(s, n);
 	if (S_ISDIR(n->mode)) {
@@ -141,6 +163,8 @@ static struct stage_content *free_node(struct stage *s, struct node *n)
 	s->node_count--;
 	s->bytes -= sizeof(*n);
 	free(n);
+	if (archive != n && --archive->of.dir->members == 0 && is_unused(archive))
+		(void)free_node(s, archive);
 	return content;
 }
 
@@ -153,10 +177,10 @@ static void dispose(const struct stage *s, struct stage_content *content)
 /* After a name or a hold has gone: the content to be disposed of, or NULL. */
 static struct stage_content *drop_unused(struct stage *s, struct node *n)
 {
-	return n->nlink == 0 && n->holds == 0 ? free_node(s, n) : NULL;
+	return is_unused(n) ? free_node(s, n) : NULL;
 }
 
-void stage_describe(const struct node *n, struct stage_node *out)
+void stage_describe(const struct stage *s, const struct node *n, struct stage_node *out)
 {
 	*out = (struct stage_node){
 		.st = { .st_ino = n->number,
@@ -172,6 +196,7 @@ void stage_describe(const struct node *n, struct stage_node *out)
 			.st_mtim = n->mtime,
 			.st_ctim = n->ctime },
 		.flags = n->flags,
+		.frozen = s->root != n && archive_of(s, n)->of.dir->frozen,
 		.content = S_ISREG(n->mode) ? n->of.content : NULL,
 	};
 }
@@ -354,12 +379,28 @@ static int find_dir(const struct stage *s, uint64_t number, struct node **out)
 	return S_ISDIR((*out)->mode) ? 0 : -ENOTDIR;
 }
 
+static int check_frozen(const struct stage *s, const struct node *n)
+{
+	return n != s->root && archive_of(s, n)->of.dir->frozen ? -EROFS : 0;
+}
+
+int stage_check_change(const struct stage *s, const struct node *n)
+{
+	int rc = check_frozen(s, n);
+
+	return rc == 0 && n->flags & (FS_IMMUTABLE_FL | FS_APPEND_FL) ? -EPERM : rc;
+}
+
 /* A directory in which something may be made: it has a name itself. */
 static int find_live_dir(const struct stage *s, uint64_t number, struct node **out)
 {
 	int rc = find_dir(s, number, out);
 
-	return rc == 0 && (*out)->nlink == 0 ? -ENOENT : rc;
+	if (rc == 0)
+		rc = check_frozen(s, *out);
+	if (rc == 0 && (*out)->nlink == 0)
+		rc = -ENOENT;
+	return rc == 0 && (*out)->flags & FS_IMMUTABLE_FL ? -EPERM : rc;
 }
 
 static int find_entry(const struct stage *s, uint64_t dir, struct bytes text,
@@ -375,9 +416,107 @@ static int find_entry(const struct stage *s, uint64_t dir, struct bytes text,
 	return *out ? 0 : -ENOENT;
 }
 
+/* The same for one that is to lose its place. */
+static int find_removable(const struct stage *s, uint64_t dir, struct bytes text,
+			  struct node **dir_out, struct name **out)
+{
+	int rc = find_entry(s, dir, text, dir_out, out);
+
+	if (rc == 0)
+		rc = stage_check_change(s, *dir_out);
+	return rc == 0 ? stage_check_change(s, (*out)->node) : rc;
+}
+
 static void touch_dir(struct node *dir)
 {
 	dir->mtime = dir->ctime = stage_now();
+}
+
+/* --- a whole archive --- */
+
+/* Take one node out of a frozen archive that nobody holds; *at is a directory of it, and NULL when
+ * nothing is left. */
+static struct stage_content *dissolve_step(struct stage *s, struct node **at)
+{
+	struct directory *d = (*at)->of.dir;
+	struct node *up = d->parent, *n;
+	struct name *name;
+
+	while (d->names.order_len > 0 && !d->names.order[d->names.order_len - 1].name)
+		d->names.order_len--;
+	if (d->names.order_len == 0) {
+		(*at)->nlink = 0;
+		(void)drop_unused(s, *at);
+		*at = up;
+		return NULL;
+	}
+	name = d->names.order[--d->names.order_len].name;
+	n = name->node;
+	s->bytes -= sizeof(*name) + name->len + sizeof(struct place) + 2 * sizeof(name);
+	free(name);
+	if (S_ISDIR(n->mode)) {
+		*at = n;
+		return NULL;
+	}
+	n->nlink--;
+	return drop_unused(s, n);
+}
+
+/* In steps, so that nobody waits for the whole. */
+static void dissolve(struct stage *s, struct node *archive)
+{
+	while (archive) {
+		struct stage_content *content;
+
+		mutex_lock(&s->lock);
+		content = dissolve_step(s, &archive);
+		mutex_unlock(&s->lock);
+		dispose(s, content);
+	}
+}
+
+static uint64_t count_held(const struct stage *s, uint32_t archive)
+{
+	uint64_t held = 0;
+
+	for (size_t i = 0; i < s->node_cap; i++)
+		held += s->nodes[i] && s->nodes[i]->archive == archive &&
+			s->nodes[i]->holds > 0;
+	return held;
+}
+
+/* Out of the root: it keeps its link count, and has no directory above it. */
+static void take_out(struct stage *s, struct node *archive)
+{
+	struct names *names = &s->root->of.dir->names;
+	struct name *name = NULL;
+
+	for (size_t i = 0; i < names->order_len; i++)
+		if (names->order[i].name && names->order[i].name->node == archive)
+			name = names->order[i].name;
+	take_name(s, s->root, name);
+	free(name);
+	touch_dir(s->root);
+}
+
+int stage_freeze(struct stage *s, uint64_t dir)
+{
+	struct node *n, *unheld = NULL;
+	int rc;
+
+	mutex_lock(&s->lock);
+	rc = find_dir(s, dir, &n);
+	if (rc == 0 && (n == s->root || n->of.dir->parent != s->root))
+		rc = -ENOENT;
+	if (rc == 0) {
+		take_out(s, n);
+		n->of.dir->frozen = true;
+		n->of.dir->held = count_held(s, n->archive);
+		unheld = n->of.dir->held == 0 ? n : NULL;
+	}
+	mutex_unlock(&s->lock);
+	dissolve(s, unheld);
+	return rc;
 }
 
 /* --- looking --- */
@@ -389,7 +528,7 @@ int stage_get(struct stage *s, uint64_t node, struct stage_node *out)
 	mutex_lock(&s->lock);
 	n = stage_find(s, node);
 	if (n)
-		stage_describe(n, out);
+		stage_describe(s, n, out);
 	mutex_unlock(&s->lock);
 	return n ? 0 : -ESTALE;
 }
@@ -403,7 +542,7 @@ int stage_lookup(struct stage *s, uint64_t dir, struct bytes name, struct stage_
 	mutex_lock(&s->lock);
 	rc = find_entry(s, dir, name, &d, &found);
 	if (rc == 0)
-		stage_describe(found->node, out);
+		stage_describe(s, found->node, out);
 	mutex_unlock(&s->lock);
 	return rc == -EINVAL ? -ENOENT : rc;
 }
@@ -418,32 +557,21 @@ int stage_parent(struct stage *s, uint64_t dir, struct stage_node *out)
 	if (rc == 0 && d != s->root && !d->of.dir->parent)
 		rc = -ENOENT;
 	if (rc == 0)
-		stage_describe(d == s->root ? d : d->of.dir->parent, out);
+		stage_describe(s, d == s->root ? d : d->of.dir->parent, out);
 	mutex_unlock(&s->lock);
 	return rc;
 }
 
-/* The directory of the root above a directory, which may be it; NULL: none. */
-static const struct node *archive_of(const struct stage *s, const struct node *d)
+int stage_archive(struct stage *s, uint64_t node, uint64_t *out)
 {
-	while (d && d != s->root && d->of.dir->parent != s->root)
-		d = d->of.dir->parent;
-	return d == s->root ? NULL : d;
-}
-
-int stage_archive(struct stage *s, uint64_t dir, uint64_t *out)
-{
-	const struct node *top;
-	struct node *d;
+	const struct node *n;
 	int rc;
 
 	mutex_lock(&s->lock);
-	rc = find_dir(s, dir, &d);
-	top = rc == 0 ? archive_of(s, d) : NULL;
-	if (rc == 0 && !top)
-		rc = -ENOENT;
+	n = stage_find(s, node);
+	rc = !n ? -ESTALE : n == s->root ? -ENOENT : 0;
 	if (rc == 0)
-		*out = top->number;
+		*out = archive_of(s, n)->number;
 	mutex_unlock(&s->lock);
 	return rc;
 }
@@ -462,7 +590,7 @@ int stage_list(struct stage *s, uint64_t dir, uint64_t after, stage_list_fn *fn,
 
 		if (!name)
 			continue;
-		stage_describe(name->node, &node);
+		stage_describe(s, name->node, &node);
 		stop = fn(arg, (struct bytes){ name->text, name->len }, &node, name->cookie);
 	}
 	mutex_unlock(&s->lock);
@@ -491,26 +619,42 @@ int stage_hold(struct stage *s, uint64_t node, uint64_t times)
 
 	mutex_lock(&s->lock);
 	n = stage_find(s, node);
+	if (n && check_frozen(s, n) < 0 && n->holds == 0)
+		archive_of(s, n)->of.dir->held += times > 0;
 	if (n)
 		n->holds += times;
 	mutex_unlock(&s->lock);
 	return n ? 0 : -ESTALE;
 }
 
+/* One hold of a frozen archive's node less; the archive when it was the last, to be freed. */
+static struct node *let_go_frozen(struct stage *s, const struct node *n)
+{
+	struct node *archive = archive_of(s, n);
+
+	if (n->holds > 0 || --archive->of.dir->held > 0)
+		return NULL;
+	return archive;
+}
+
 void stage_release(struct stage *s, uint64_t node, uint64_t times)
 {
 	struct stage_content *content = NULL;
-	struct node *n;
+	struct node *n, *last = NULL;
 
 	mutex_lock(&s->lock);
 	n = stage_find(s, node);
-	if (n) {
+	if (n && times > 0) {
 		assert(n->holds >= times);
 		n->holds -= times;
-		content = drop_unused(s, n);
+		if (check_frozen(s, n) < 0)
+			last = let_go_frozen(s, n);
+		if (!last)
+			content = drop_unused(s, n);
 	}
 	mutex_unlock(&s->lock);
 	dispose(s, content);
+	dissolve(s, last);
 }
 
 /* --- making --- */
@@ -566,7 +710,7 @@ static int make_locked(struct stage *s, uint64_t dir, struct bytes text,
 	if (rc == 0 && !(name = make_name(s, text)))
 		rc = -ENOMEM;
 	if (rc == 0)
-		rc = new_node(s, what->mode, &n);
+		rc = new_node(s, d, what->mode, &n);
 	if (rc == 0)
 		rc = fill_node(n, what);
 	if (rc == 0)
@@ -579,7 +723,7 @@ static int make_locked(struct stage *s, uint64_t dir, struct bytes text,
 	n->nlink = S_ISDIR(n->mode) ? 2 : 1;
 	add_name(s, d, TAKE(name), n);
 	touch_dir(d);
-	stage_describe(n, out);
+	stage_describe(s, n, out);
 	return 0;
 }
 
@@ -613,6 +757,11 @@ static int link_locked(struct stage *s, uint64_t node, uint64_t dir, struct byte
 		return -ENOENT;
 	if (find_name(s, d, text))
 		return -EEXIST;
+	if (n->archive != d->archive)
+		return -EXDEV;
+	rc = stage_check_change(s, n);
+	if (rc < 0)
+		return rc;
 	if (n->nlink >= LINKS_MAX)
 		return -EMLINK;
 	rc = reserve_name(d);
@@ -623,7 +772,7 @@ static int link_locked(struct stage *s, uint64_t node, uint64_t dir, struct byte
 	n->ctime = stage_now();
 	add_name(s, d, name, n);
 	touch_dir(d);
-	stage_describe(n, out);
+	stage_describe(s, n, out);
 	return 0;
 }
 
@@ -666,7 +815,7 @@ int stage_unlink(struct stage *s, uint64_t dir, struct bytes name)
 	int rc;
 
 	mutex_lock(&s->lock);
-	rc = find_entry(s, dir, name, &d, &found);
+	rc = find_removable(s, dir, name, &d, &found);
 	if (rc == 0 && S_ISDIR(found->node->mode))
 		rc = -EISDIR;
 	if (rc == 0)
@@ -683,7 +832,7 @@ int stage_rmdir(struct stage *s, uint64_t dir, struct bytes name)
 	int rc;
 
 	mutex_lock(&s->lock);
-	rc = find_entry(s, dir, name, &d, &found);
+	rc = find_removable(s, dir, name, &d, &found);
 	if (rc == 0 && !S_ISDIR(found->node->mode))
 		rc = -ENOTDIR;
 	if (rc == 0 && found->node->of.dir->names.count > 0)
@@ -734,13 +883,100 @@ static void moved(struct node *n, struct node *from, struct node *to)
 	touch_dir(to);
 }
 
-/* Each takes the other's place: the names stay, what they stand for changes. */
-static int exchange(const struct move *a, const struct move *b)
+/* The nodes of a tree, each directory before what is in it, a file once for each of its names. */
+static int list_tree(struct node *top, struct buf *out)
 {
-	struct node *x = a->name->node, *y = b->name->node;
+	int rc = buf_append(out, &top, sizeof(top));
 
-	if (into_itself(x, b->dir) || into_itself(y, a->dir))
-		return -EINVAL;
+	for (size_t at = 0; rc == 0 && at < out->len; at += sizeof(top)) {
+		const struct names *names;
+		struct node *d;
+
+		memcpy(&d, out->p + at, sizeof(d));
+		names = S_ISDIR(d->mode) ? &d->of.dir->names : NULL;
+		for (size_t i = 0; rc == 0 && names && i < names->order_len; i++)
+			if (names->order[i].name)
+				rc = buf_append(out, &names->order[i].name->node, sizeof(d));
+	}
+	return rc;
+}
+
+static int compare_nodes(const void *a, const void *b)
+{
+	const struct node *x = *(struct node *const *)a, *y = *(struct node *const *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Hard links may not end up in two archives.  Sorts the list, each node stays once. */
+static int check_links(struct buf *list)
+{
+	struct node **v = (struct node **)(void *)list->p;
+	size_t count = list->len / sizeof(*v), kept = 0;
+
+	qsort(v, count, sizeof(*v), compare_nodes);
+	for (size_t i = 0, end; i < count; i = end) {
+		for (end = i + 1; end < count && v[end] == v[i];)
+			end++;
+		if (!S_ISDIR(v[i]->mode) && v[i]->nlink != end - i)
+			return -EXDEV;
+		v[kept++] = v[i];
+	}
+	list->len = kept * sizeof(*v);
+	return 0;
+}
+
+/* What is to belong to another archive then: gathered before anything changes. */
+static int prepare_move(const struct stage *s, struct node *n, const struct node *dir,
+			struct buf *moving)
+{
+	int rc;
+
+	if (n->archive == archive_in(s, n, dir))
+		return 0;
+	rc = list_tree(n, moving);
+	return rc == 0 ? check_links(moving) : rc;
+}
+
+static void change_archive(struct stage *s, struct node *n, uint32_t archive)
+{
+	struct node *old = archive_of(s, n);
+
+	if (old != n)
+		old->of.dir->members--;
+	n->archive = archive;
+	if (archive_of(s, n) != n)
+		archive_of(s, n)->of.dir->members++;
+}
+
+static void move_all(struct stage *s, const struct buf *moving, uint32_t archive)
+{
+	struct node *const *v = (struct node *const *)(const void *)moving->p;
+
+	for (size_t i = 0; i < moving->len / sizeof(*v); i++)
+		change_archive(s, v[i], archive);
+}
+
+/* Each takes the other's place: the names stay, what they stand for changes. */
+static int exchange(struct stage *s, const struct move *a, const struct move *b)
+{
+	CLEANUP(buf_fini) struct buf to_b = BUF_INIT;
+	CLEANUP(buf_fini) struct buf to_a = BUF_INIT;
+	struct node *x = a->name->node, *y = b->name->node;
+	int rc = stage_check_change(s, b->dir);
+
+	if (rc == 0)
+		rc = stage_check_change(s, y);
+	if (rc == 0 && (into_itself(x, b->dir) || into_itself(y, a->dir)))
+		rc = -EINVAL;
+	if (rc == 0)
+		rc = prepare_move(s, x, b->dir, &to_b);
+	if (rc == 0)
+		rc = prepare_move(s, y, a->dir, &to_a);
+	if (rc < 0)
+		return rc;
+	move_all(s, &to_b, archive_in(s, x, b->dir));
+	move_all(s, &to_a, archive_in(s, y, a->dir));
 	if (S_ISDIR(x->mode)) {
 		a->dir->nlink--;
 		b->dir->nlink++;
@@ -761,6 +997,7 @@ static int exchange(const struct move *a, const struct move *b)
 static int replace(struct stage *s, const struct move *from, const struct move *to,
 		   struct stage_content **content)
 {
+	CLEANUP(buf_fini) struct buf moving = BUF_INIT;
 	struct node *n = from->name->node;
 	struct name *name;
 	int rc = into_itself(n, to->dir) ? -EINVAL : 0;
@@ -769,6 +1006,12 @@ static int replace(struct stage *s, const struct move *from, const struct move *
 		return 0; /* two names of one file: both stay */
 	if (rc == 0 && to->name)
 		rc = check_replaced(to->name->node, n);
+	if (rc == 0 && to->name)
+		rc = stage_check_change(s, to->name->node);
+	if (rc == 0 && to->name)
+		rc = stage_check_change(s, to->dir);
+	if (rc == 0)
+		rc = prepare_move(s, n, to->dir, &moving);
 	if (rc == 0)
 		rc = reserve_name(to->dir);
 	name = rc == 0 ? make_name(s, to->text) : NULL;
@@ -779,6 +1022,7 @@ static int replace(struct stage *s, const struct move *from, const struct move *
 	take_name(s, from->dir, from->name);
 	free(from->name);
 	add_name(s, to->dir, name, n);
+	move_all(s, &moving, archive_in(s, n, to->dir));
 	moved(n, from->dir, to->dir);
 	return 0;
 }
@@ -786,7 +1030,7 @@ static int replace(struct stage *s, const struct move *from, const struct move *
 static int rename_locked(struct stage *s, struct move *from, struct move *to, uint64_t from_dir,
 			 uint64_t to_dir, unsigned flags, struct stage_content **content)
 {
-	int rc = find_entry(s, from_dir, from->text, &from->dir, &from->name);
+	int rc = find_removable(s, from_dir, from->text, &from->dir, &from->name);
 
 	if (rc == 0)
 		rc = find_live_dir(s, to_dir, &to->dir);
@@ -796,7 +1040,7 @@ static int rename_locked(struct stage *s, struct move *from, struct move *to, ui
 		return rc;
 	to->name = find_name(s, to->dir, to->text);
 	if (flags & RENAME_EXCHANGE)
-		return to->name ? exchange(from, to) : -ENOENT;
+		return to->name ? exchange(s, from, to) : -ENOENT;
 	if (flags & RENAME_NOREPLACE && to->name)
 		return -EEXIST;
 	return replace(s, from, to, content);
@@ -830,7 +1074,7 @@ int stage_new(struct stage **out, const struct stage_options *options)
 	s->options = *options;
 	mutex_init(&s->lock);
 	if (getrandom(&s->seed, sizeof(s->seed), 0) != sizeof(s->seed) ||
-	    new_node(s, S_IFDIR, &s->root) < 0)
+	    new_node(s, NULL, S_IFDIR, &s->root) < 0)
 		return -ENOMEM;
 	s->root->mode |= 0755;
 	s->root->uid = options->uid;
@@ -859,6 +1103,9 @@ void stage_free(struct stage *s)
 		if (s->nodes[i] && S_ISDIR(s->nodes[i]->mode))
 			free_all_names(&s->nodes[i]->of.dir->names);
 	for (size_t i = 0; i < s->node_cap; i++)
+		if (s->nodes[i] && s->nodes[i]->archive != i)
+			dispose(s, free_node(s, s->nodes[i]));
+	for (size_t i = s->node_cap; i-- > 0;) /* the root last */
 		if (s->nodes[i])
 			dispose(s, free_node(s, s->nodes[i]));
 	free(s->nodes);

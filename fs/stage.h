@@ -13,6 +13,12 @@
  * A node is named by a number that is never given again while the stage lives.  It is kept as long as
  * it has a name, or somebody holds it.
  *
+ * Each directory of the root can be frozen: it leaves the root, and from then on everything in it answers
+ * as it was and refuses every change (-EROFS), until nobody holds anything of it; then it is gone.
+ * No file has names in two of them (-EXDEV).
+ *
+ * Flags of chattr(1) are kept, and immutable and append-only refuse what ext4 refuses (-EPERM).
+ *
  * Source: POSIX.1-2017; acl(5); ext4, where POSIX leaves it open.
  * Threads: all functions from any; a struct stage_node is a copy.
  */
@@ -34,8 +40,9 @@ enum {
 #define STAGE_BIT (UINT64_C(1) << 63) /* in every number but the root's, too */
 
 struct stage_node {
-	struct stat st;                /* st_ino is the number */
-	uint32_t flags;                /* of chattr(1) */
+	struct stat st; /* st_ino is the number */
+	uint32_t flags; /* of chattr(1) */
+	bool frozen;
 	struct stage_content *content; /* of a regular file; may be NULL */
 };
 
@@ -60,9 +67,8 @@ int stage_get(struct stage *s, uint64_t node, struct stage_node *out);
 int stage_lookup(struct stage *s, uint64_t dir, struct bytes name, struct stage_node *out);
 /* The directory above a directory; the root is its own. */
 int stage_parent(struct stage *s, uint64_t dir, struct stage_node *out);
-/* The directory in the root that a directory is in, or is: the archive it belongs to.  -ENOENT for the
- * root, and for what has no name any more. */
-int stage_archive(struct stage *s, uint64_t dir, uint64_t *out);
+/* The directory in the root that a node is in, or is: the archive it belongs to.  -ENOENT for the root. */
+int stage_archive(struct stage *s, uint64_t node, uint64_t *out);
 
 /* One name; `cookie` (never 0) resumes behind it.  Nonzero stops.  Nothing of the stage may be called. */
 typedef int stage_list_fn(void *arg, struct bytes name, const struct stage_node *node,
@@ -120,6 +126,8 @@ enum stage_set {
 	STAGE_MTIME = 1 << 5,
 	STAGE_CTIME = 1 << 6,
 	STAGE_KILL_SUID = 1 << 7, /* a write by somebody without privilege: set-user-ID goes */
+	STAGE_GROW = 1 << 8,      /* with STAGE_SIZE: unless it is larger already */
+	STAGE_WRITTEN = 1 << 9,   /* by a write to an open file: flags were asked then */
 };
 /* Set what `set` names, from *st; ctime becomes now unless it is named. */
 int stage_set(struct stage *s, uint64_t node, unsigned set, const struct stat *st,
@@ -134,6 +142,9 @@ int stage_xattr_names(struct stage *s, uint64_t node, struct buf *out);
 int stage_set_xattr(struct stage *s, uint64_t node, struct bytes name, struct bytes value,
 		    int flags);
 int stage_remove_xattr(struct stage *s, uint64_t node, struct bytes name); /* -ENODATA */
+
+/* Freeze a directory of the root.  -ENOENT it is none. */
+int stage_freeze(struct stage *s, uint64_t dir);
 
 struct stage_usage {
 	uint64_t nodes, bytes; /* bytes of memory, about */

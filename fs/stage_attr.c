@@ -291,7 +291,7 @@ static void set_locked(struct node *n, unsigned set, const struct stat *st)
 		n->uid = st->st_uid;
 	if (set & STAGE_GID)
 		n->gid = st->st_gid;
-	if (set & STAGE_SIZE)
+	if (set & STAGE_SIZE && !(set & STAGE_GROW && n->size >= (uint64_t)st->st_size))
 		n->size = (uint64_t)st->st_size;
 	if (set & STAGE_KILL_SUID)
 		n->mode &= n->mode & S_IXGRP ? ~(mode_t)(S_ISUID | S_ISGID) : ~(mode_t)S_ISUID;
@@ -300,6 +300,17 @@ static void set_locked(struct node *n, unsigned set, const struct stat *st)
 	if (set & STAGE_MTIME)
 		n->mtime = st->st_mtim;
 	n->ctime = set & STAGE_CTIME ? st->st_ctim : now;
+}
+
+/* What a file that is immutable or append-only lets happen: writes to it, and reading leaves its trace. */
+static int check_set(const struct stage *s, const struct node *n, unsigned set)
+{
+	int rc = stage_check_change(s, n);
+
+	if (rc == -EPERM &&
+	    (set & STAGE_WRITTEN || (set & ~(unsigned)STAGE_CTIME) == STAGE_ATIME))
+		return 0;
+	return rc;
 }
 
 int stage_set(struct stage *s, uint64_t node, unsigned set, const struct stat *st,
@@ -314,9 +325,11 @@ int stage_set(struct stage *s, uint64_t node, unsigned set, const struct stat *s
 		rc = -ESTALE;
 	else if (set & STAGE_SIZE && !S_ISREG(n->mode))
 		rc = S_ISDIR(n->mode) ? -EISDIR : -EINVAL;
+	else
+		rc = check_set(s, n, set);
 	if (rc == 0) {
 		set_locked(n, set, st);
-		stage_describe(n, out);
+		stage_describe(s, n, out);
 	}
 	mutex_unlock(&s->lock);
 	return rc;
@@ -325,15 +338,18 @@ int stage_set(struct stage *s, uint64_t node, unsigned set, const struct stat *s
 int stage_set_flags(struct stage *s, uint64_t node, uint32_t flags)
 {
 	struct node *n;
+	int rc;
 
 	mutex_lock(&s->lock);
 	n = stage_find(s, node);
-	if (n) {
+	rc = n ? stage_check_change(s, n) : -ESTALE;
+	if (rc == 0 || rc == -EPERM) { /* who may set these flags may take them away */
 		n->flags = flags;
 		n->ctime = stage_now();
+		rc = 0;
 	}
 	mutex_unlock(&s->lock);
-	return n ? 0 : -ESTALE;
+	return rc;
 }
 
 /* --- extended ones --- */
@@ -385,6 +401,9 @@ static int set_xattr_locked(struct stage *s, uint64_t node, struct bytes name,
 
 	if (!n)
 		return -ESTALE;
+	rc = stage_check_change(s, n);
+	if (rc < 0)
+		return rc;
 	(void)find_xattr(n, name, &found);
 	if (flags & XATTR_CREATE && found)
 		return -EEXIST;
@@ -418,7 +437,9 @@ int stage_remove_xattr(struct stage *s, uint64_t node, struct bytes name)
 
 	mutex_lock(&s->lock);
 	n = stage_find(s, node);
-	rc = !n ? -ESTALE : remove_xattr(s, n, name) ? 0 : -ENODATA;
+	rc = n ? stage_check_change(s, n) : -ESTALE;
+	if (rc == 0)
+		rc = remove_xattr(s, n, name) ? 0 : -ENODATA;
 	if (rc == 0)
 		n->ctime = stage_now();
 	mutex_unlock(&s->lock);

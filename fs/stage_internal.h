@@ -36,6 +36,10 @@ struct xattr {
 struct directory {
 	struct node *parent; /* NULL: removed, or the root */
 	struct names names;
+	/* Of one that is, or was, in the root: */
+	uint64_t members; /* nodes that belong to it, itself not among them */
+	uint64_t held;    /* once it is frozen: it and members that somebody holds */
+	bool frozen;
 };
 
 struct node {
@@ -43,6 +47,8 @@ struct node {
 	struct timespec atime, mtime, ctime;
 	uint64_t size;
 	uint32_t mode, uid, gid, nlink, flags;
+	uint32_t
+		archive; /* slot of the directory of the root that it belongs to, or is; the root: its own */
 	dev_t rdev;
 	struct xattr *xattrs;
 	union {
@@ -67,7 +73,9 @@ struct stage {
 /* --- stage.c; under the lock --- */
 
 struct node *stage_find(const struct stage *s, uint64_t number);
-void stage_describe(const struct node *n, struct stage_node *out);
+/* May the node itself be changed?  -EROFS frozen, -EPERM immutable or append-only. */
+int stage_check_change(const struct stage *s, const struct node *n);
+void stage_describe(const struct stage *s, const struct node *n, struct stage_node *out);
 struct timespec stage_now(void);
 
 /* --- stage_attr.c; under the lock --- */

@@ -74,12 +74,21 @@ static struct path some_path(void)
 	return p;
 }
 
+/* The one archive in which it all happens. */
+static uint64_t top_of(struct stage *s)
+{
+	struct stage_node n;
+
+	assert_int_equal(stage_lookup(s, stage_root(s), bytes_str("top"), &n), 0);
+	return n.st.st_ino;
+}
+
 /* The directory a path's last name is in: 0 or -errno. */
 static int resolve(struct stage *s, const struct path *p, uint64_t *dir, struct bytes *last)
 {
 	struct stage_node n;
 
-	*dir = stage_root(s);
+	*dir = top_of(s);
 	*last = bytes_str(p->names[p->count - 1]);
 	for (unsigned i = 0; i + 1 < p->count; i++) {
 		int rc = stage_lookup(s, *dir, bytes_str(p->names[i]), &n);
@@ -382,7 +391,7 @@ static void compare(struct pair *p)
 	struct buf ours = BUF_INIT, theirs = BUF_INIT;
 
 	tell_their_folder(p->top, "", &theirs);
-	tell_ours(p->s, stage_root(p->s), "", &ours);
+	tell_ours(p->s, top_of(p->s), "", &ours);
 	buf_append_byte(&ours, 0);
 	buf_append_byte(&theirs, 0);
 	assert_string_equal((const char *)ours.p, (const char *)theirs.p);
@@ -397,11 +406,15 @@ static void live(size_t operations_count)
 		make,       make,       make,        remove_one,   link_one,
 		rename_one, rename_one, change_mode, change_xattr, change_xattr,
 	};
+	struct stage_making top = { .mode = S_IFDIR | 0755 };
+	struct stage_node made;
 	char *dir = test_dir_make();
 	struct pair p = { .s = new_stage(),
 			  .top = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
 
 	assert_true(p.top >= 0);
+	assert_int_equal(
+		stage_make(p.s, stage_root(p.s), bytes_str("top"), &root_user, &top, &made), 0);
 	for (size_t i = 0; i < operations_count; i++) {
 		operations[pick(10)](&p);
 		if (i % 100 == 99)
@@ -532,6 +545,142 @@ static void names_that_no_file_has(void **state)
 	stage_free(s);
 }
 
+static uint64_t make_dir(struct stage *s, uint64_t dir, const char *name)
+{
+	struct stage_making what = { .mode = S_IFDIR | 0755 };
+	struct stage_node out;
+
+	assert_int_equal(stage_make(s, dir, bytes_str(name), &root_user, &what, &out), 0);
+	return out.st.st_ino;
+}
+
+static int move(struct stage *s, uint64_t from, const char *name, uint64_t to, const char *new)
+{
+	return stage_rename(s, from, bytes_str(name), to, bytes_str(new), 0);
+}
+
+static uint64_t archive_now(struct stage *s, uint64_t node)
+{
+	uint64_t which = 0;
+
+	assert_int_equal(stage_archive(s, node, &which), 0);
+	return which;
+}
+
+/* Hard links stay within one archive, whatever moves. */
+static void links_in_one_archive(void **state)
+{
+	struct stage *s = new_stage();
+	uint64_t root = stage_root(s), a = make_dir(s, root, "a"), b = make_dir(s, root, "b");
+	uint64_t inner = make_dir(s, a, "inner"), f = make_file(s, inner, "f", 1);
+	uint64_t alone = make_file(s, inner, "alone", 2);
+	struct stage_node n;
+
+	(void)state;
+	assert_int_equal(stage_link(s, f, b, bytes_str("f"), &n), -EXDEV);
+	assert_int_equal(stage_link(s, f, inner, bytes_str("g"), &n), 0);
+	assert_int_equal(move(s, inner, "f", b, "f"), -EXDEV); /* g would stay behind */
+	assert_int_equal(move(s, a, "inner", b, "inner"), 0);  /* both go along */
+	assert_int_equal(archive_now(s, f), b);
+	assert_int_equal(archive_now(s, alone), b);
+	assert_int_equal(stage_link(s, f, a, bytes_str("h"), &n), -EXDEV);
+	assert_int_equal(stage_link(s, f, b, bytes_str("h"), &n), 0);
+	assert_int_equal(move(s, b, "inner", a, "inner"), -EXDEV);
+	assert_int_equal(
+		stage_rename(s, b, bytes_str("inner"), root, bytes_str("a"), RENAME_EXCHANGE),
+		-EXDEV);
+	assert_int_equal(stage_unlink(s, b, bytes_str("h")), 0);
+	assert_int_equal(
+		stage_rename(s, b, bytes_str("inner"), root, bytes_str("a"), RENAME_EXCHANGE),
+		0);
+	assert_int_equal(archive_now(s, f), inner);
+	assert_int_equal(archive_now(s, a), b);
+	assert_int_equal(move(s, root, "a", b, "whole"), 0); /* an archive into another */
+	assert_int_equal(archive_now(s, alone), b);
+	stage_free(s);
+	assert_int_equal(disposed_count, 2);
+}
+
+/* What is frozen answers as it was, changes no more, and goes when nobody holds any of it. */
+static void frozen(void **state)
+{
+	static const struct stat st = { .st_mode = 0600 };
+	struct stage *s = new_stage();
+	uint64_t root = stage_root(s), a = make_dir(s, root, "a"), d = make_dir(s, a, "d");
+	uint64_t f = make_file(s, d, "f", 1), open_file = make_file(s, a, "gone", 2);
+	struct stage_making folder = { .mode = S_IFDIR | 0755 };
+	struct stage_node n;
+
+	(void)state;
+	make_file(s, d, "unheld", 3);
+	assert_int_equal(stage_link(s, f, a, bytes_str("g"), &n), 0);
+	assert_int_equal(stage_hold(s, a, 1), 0);
+	assert_int_equal(stage_hold(s, f, 2), 0);
+	assert_int_equal(stage_hold(s, open_file, 1), 0);
+	assert_int_equal(stage_unlink(s, a, bytes_str("gone")), 0);
+	assert_int_equal(stage_freeze(s, d), -ENOENT);
+	assert_int_equal(stage_freeze(s, root), -ENOENT);
+	assert_int_equal(stage_freeze(s, a), 0);
+	assert_int_equal(stage_lookup(s, root, bytes_str("a"), &n), -ENOENT);
+	assert_int_equal(stage_lookup(s, d, bytes_str("f"), &n), 0);
+	assert_true(n.frozen && n.st.st_nlink == 2);
+	assert_int_equal(stage_make(s, d, bytes_str("x"), &root_user, &folder, &n), -EROFS);
+	assert_int_equal(stage_unlink(s, d, bytes_str("f")), -EROFS);
+	assert_int_equal(stage_rmdir(s, a, bytes_str("d")), -EROFS);
+	assert_int_equal(stage_link(s, f, d, bytes_str("h"), &n), -EROFS);
+	assert_int_equal(move(s, d, "f", root, "f"), -EROFS);
+	assert_int_equal(stage_set(s, f, STAGE_MODE, &st, &n), -EROFS);
+	assert_int_equal(stage_set(s, open_file, STAGE_MODE, &st, &n), -EROFS);
+	assert_int_equal(stage_set_xattr(s, f, bytes_str("user.a"), bytes_str("b"), 0), -EROFS);
+	assert_int_equal(stage_set_flags(s, f, 0), -EROFS);
+	make_dir(s, root, "a"); /* another of this name */
+	assert_int_equal(disposed_count, 0);
+	stage_release(s, open_file, 1);
+	assert_int_equal(disposed_count, 1);
+	stage_release(s, f, 2);
+	assert_int_equal(stage_hold(s, d, 1), 0); /* looked up once more */
+	stage_release(s, a, 1);
+	assert_int_equal(disposed_count, 1);
+	assert_int_equal(stage_get(s, f, &n), 0);
+	stage_release(s, d, 1);
+	assert_int_equal(disposed_count, 3);
+	assert_int_equal(stage_get(s, f, &n), -ESTALE);
+	assert_int_equal(stage_freeze(s, make_dir(s, root, "b")), 0);
+	stage_free(s);
+}
+
+/* As ext4 has it. */
+static void immutable_and_append_only(void **state)
+{
+	static const struct stat st = { .st_mode = 0600 };
+	struct stage *s = new_stage();
+	uint64_t a = make_dir(s, stage_root(s), "a"), f = make_file(s, a, "f", 0);
+	struct stage_node n;
+
+	(void)state;
+	for (int append = 0; append < 2; append++) {
+		uint32_t flag = append ? 0x20 : 0x10;
+
+		assert_int_equal(stage_set_flags(s, f, flag), 0);
+		assert_int_equal(stage_unlink(s, a, bytes_str("f")), -EPERM);
+		assert_int_equal(stage_link(s, f, a, bytes_str("g"), &n), -EPERM);
+		assert_int_equal(move(s, a, "f", a, "g"), -EPERM);
+		assert_int_equal(stage_set(s, f, STAGE_MODE, &st, &n), -EPERM);
+		assert_int_equal(stage_set(s, f, STAGE_SIZE | STAGE_WRITTEN, &st, &n), 0);
+		assert_int_equal(stage_set(s, f, STAGE_ATIME, &st, &n), 0);
+		assert_int_equal(stage_set_xattr(s, f, bytes_str("user.a"), bytes_str("b"), 0),
+				 -EPERM);
+		assert_int_equal(stage_set_flags(s, f, 0), 0);
+		assert_int_equal(stage_set_flags(s, a, flag), 0);
+		assert_int_equal(stage_unlink(s, a, bytes_str("f")), -EPERM);
+		assert_int_equal(stage_link(s, f, a, bytes_str(append ? "i" : "h"), &n),
+				 append ? 0 : -EPERM);
+		assert_int_equal(move(s, a, "f", stage_root(s), "x"), -EPERM);
+		assert_int_equal(stage_set_flags(s, a, 0), 0);
+	}
+	stage_free(s);
+}
+
 static void archives_are_the_roots_folders(void **state)
 {
 	struct stage_making folder = { .mode = S_IFDIR | 0755 };
@@ -587,6 +736,9 @@ int main(void)
 		cmocka_unit_test(listed_in_pages),
 		cmocka_unit_test(names_that_no_file_has),
 		cmocka_unit_test(archives_are_the_roots_folders),
+		cmocka_unit_test(links_in_one_archive),
+		cmocka_unit_test(frozen),
+		cmocka_unit_test(immutable_and_append_only),
 		cmocka_unit_test(small),
 	};
 
