@@ -157,7 +157,7 @@ int staged_settle(struct stage_content *c, struct err *e);
  */
 int staged_chunks(struct stage_content *c, struct item_chunk **out, size_t *count,
 		  uint64_t *version, struct err *e);
-/* Both in one step, however busily it is written to. */
+/* Both in one step, however busily it is written to: 0. */
 int staged_settled_chunks(struct stage_content *c, struct item_chunk **out, size_t *count,
 			  uint64_t *version, struct err *e);
 
