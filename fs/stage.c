@@ -613,16 +613,39 @@ int stage_link_target(struct stage *s, uint64_t node, struct buf *out)
 	return rc;
 }
 
+static void hold_locked(struct stage *s, struct node *n, uint64_t times)
+{
+	if (check_frozen(s, n) < 0 && n->holds == 0)
+		archive_of(s, n)->of.dir->held += times > 0;
+	n->holds += times;
+}
+
+int stage_next_file(struct stage *s, uint64_t *cursor, struct stage_node *out)
+{
+	struct node *n = NULL;
+
+	mutex_lock(&s->lock);
+	while (!n && *cursor < s->node_cap) {
+		n = s->nodes[(*cursor)++];
+		if (n && (!S_ISREG(n->mode) || check_frozen(s, n) < 0))
+			n = NULL;
+	}
+	if (n) {
+		hold_locked(s, n, 1);
+		stage_describe(s, n, out);
+	}
+	mutex_unlock(&s->lock);
+	return n != NULL;
+}
+
 int stage_hold(struct stage *s, uint64_t node, uint64_t times)
 {
 	struct node *n;
 
 	mutex_lock(&s->lock);
 	n = stage_find(s, node);
-	if (n && check_frozen(s, n) < 0 && n->holds == 0)
-		archive_of(s, n)->of.dir->held += times > 0;
 	if (n)
-		n->holds += times;
+		hold_locked(s, n, times);
 	mutex_unlock(&s->lock);
 	return n ? 0 : -ESTALE;
 }

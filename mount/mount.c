@@ -27,6 +27,7 @@
 enum {
 	WORKERS_MIN = 4, /* more than processors: they mostly wait for a chunk */
 	WORKERS_QUEUE = 4096,
+	WRITERS = 4,
 	READ_AHEAD_KIB = 1024,
 	FOLLOW_MS = 1000, /* between two looks at the repository */
 	KICK_MS = 20,
@@ -63,9 +64,9 @@ static int add_escaped(struct buf *out, const char *name, const char *value)
 }
 
 /* The list for libfuse and the kernel. */
-static int session_options(const struct mount_options *o, struct buf *out)
+static int session_options(const struct mount_options *o, bool writable, struct buf *out)
 {
-	int rc = buf_append_str(out, "-oro,max_read=1048576");
+	int rc = buf_append_str(out, writable ? "-omax_read=1048576" : "-oro,max_read=1048576");
 
 	if (rc == 0)
 		rc = add_escaped(out, ",fsname=", o->fsname ? o->fsname : "borgfs");
@@ -93,7 +94,8 @@ static int open_session(struct mount *m, const struct mount_options *o, const ch
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	int rc;
 
-	if (session_options(o, &text) < 0 || fuse_opt_add_arg(&args, "alcove") < 0 ||
+	if (session_options(o, m->staging, &text) < 0 ||
+	    fuse_opt_add_arg(&args, "alcove") < 0 ||
 	    fuse_opt_add_arg(&args, (const char *)text.p) < 0) {
 		fuse_opt_free_args(&args);
 		return err_nomem(e, point);
@@ -157,8 +159,9 @@ static void widen_readahead(const char *point)
 	fclose(f);
 }
 
-int mount_open(struct mount **out, struct view *view, const struct mount_options *options,
-	       const char *point, bool foreground, struct err *e)
+int mount_open(struct mount **out, struct view *view, struct staging *staging,
+	       const struct mount_options *options, const char *point, bool foreground,
+	       struct err *e)
 {
 	CLEANUP(mount_closep) struct mount *m = calloc(1, sizeof(*m));
 	int rc;
@@ -168,6 +171,7 @@ int mount_open(struct mount **out, struct view *view, const struct mount_options
 		return err_nomem(e, point);
 	}
 	m->view = view;
+	m->staging = staging;
 	m->foreground = foreground;
 	m->posix_acl = !options->ignore_permissions;
 	m->ahead = ahead_new();
@@ -286,6 +290,10 @@ int mount_serve(struct mount *m, struct err *e)
 		       workers > WORKERS_MIN ? workers : WORKERS_MIN, WORKERS_QUEUE, e);
 	if (rc < 0)
 		return rc;
+	if (m->staging)
+		rc = pool_open(&m->writers, "alcove-write", WRITERS, WORKERS_QUEUE, e);
+	if (rc < 0)
+		return rc;
 	m->receiver = pthread_self();
 	rc = thread_start(&thread, follower, m, "alcove-follow", e);
 	if (rc < 0)
@@ -303,6 +311,7 @@ void mount_close(struct mount *m)
 	if (!m)
 		return;
 	pool_close(m->workers);
+	pool_close(m->writers);
 	view_free(m->view);
 	if (m->session && m->mounted && (m->foreground || atomic_load(&m->signal) == 0))
 		fuse_session_unmount(m->session);
