@@ -778,6 +778,56 @@ int staging_copy(struct staging *s, uint64_t from, uint64_t from_off, uint64_t t
 	return rc == 0 && *len > 0 ? changed(s, to, to_off + *len, STAGE_GROW) : rc;
 }
 
+/* The chunks of an archive's file that bytes [off, off + len) are in; `skip`: how far in they begin. */
+static int list_chunks(const struct content *from, uint64_t off, uint64_t len, struct buf *out,
+		       struct staged_import *what, struct err *e)
+{
+	struct tree *tree = from->volume->tree;
+	struct tree_chunk row;
+	uint32_t index = 0;
+	int rc = tree_chunk_at(tree, &from->file, off, &index, e);
+
+	for (uint64_t at = off; rc >= 0 && at < off + len && index < from->file.chunk_count;
+	     index++) {
+		rc = tree_chunks(tree, &from->file, index, 1, &row, e);
+		if (rc < 0)
+			return rc;
+		if (at == off)
+			what->skip = off - (row.end - row.size);
+		if (buf_append(out, &(struct item_chunk){ row.id, row.size, row.csize },
+			       sizeof(struct item_chunk)) < 0)
+			return err_nomem(e, "chunks");
+		at = row.end;
+	}
+	what->chunks = (const struct item_chunk *)(const void *)out->p;
+	what->count = out->len / sizeof(struct item_chunk);
+	what->len = len;
+	what->is_last = index == from->file.chunk_count;
+	return rc < 0 ? rc : 0;
+}
+
+int staging_import(struct staging *s, const struct content *from, uint64_t from_off,
+		   uint64_t to, uint64_t to_off, uint64_t *len, bool may_wait, struct err *e)
+{
+	CLEANUP(buf_fini) struct buf chunks = BUF_INIT;
+	struct staged_import what = { 0 };
+	struct stage_node n;
+	int rc = changeable_file(s, to, &n);
+
+	if (rc < 0)
+		return rc;
+	if (from_off >= from->file.size)
+		*len = 0;
+	else if (*len > from->file.size - from_off)
+		*len = from->file.size - from_off;
+	if (*len == 0)
+		return 0;
+	rc = list_chunks(from, from_off, *len, &chunks, &what, e);
+	if (rc == 0)
+		rc = staged_import(n.content, to_off, &what, may_wait, e);
+	return rc == 0 ? changed(s, to, to_off + *len, STAGE_GROW) : rc;
+}
+
 int staging_failure(struct staging *s, uint64_t node)
 {
 	struct stage_node n;

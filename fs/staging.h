@@ -76,6 +76,9 @@ int staging_allocate(struct staging *s, uint64_t node, int mode, uint64_t off, u
 /* Of two staged files; *len becomes what was copied.  Waits. */
 int staging_copy(struct staging *s, uint64_t from, uint64_t from_off, uint64_t to,
 		 uint64_t to_off, uint64_t *len, struct err *e);
+/* Out of an archive, by reference: *len becomes what was taken. */
+int staging_import(struct staging *s, const struct content *from, uint64_t from_off,
+		   uint64_t to, uint64_t to_off, uint64_t *len, bool may_wait, struct err *e);
 /* What was accepted for a file and then lost: -errno or 0. */
 int staging_failure(struct staging *s, uint64_t node);
 

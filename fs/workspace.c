@@ -283,6 +283,151 @@ static bool await(struct view *v, uint64_t node, view_ready_fn *fn, void *arg)
 	return !is_staged(node) && view_await(of(v)->below, node, fn, arg);
 }
 
+/* --- out of an archive --- */
+
+struct wait {
+	struct mutex lock;
+	struct cond ready;
+	bool over;
+};
+
+static void is_ready(void *arg)
+{
+	struct wait *w = arg;
+
+	mutex_lock(&w->lock);
+	w->over = true;
+	cond_signal(&w->ready);
+	mutex_unlock(&w->lock);
+}
+
+/* Until the archive of this node is open, or cannot be. */
+static void await_archive(struct view *below, uint64_t node)
+{
+	struct wait w = { .over = false };
+
+	mutex_init(&w.lock);
+	cond_init(&w.ready);
+	if (view_await(below, node, is_ready, &w)) {
+		mutex_lock(&w.lock);
+		while (!w.over)
+			cond_wait(&w.ready, &w.lock);
+		mutex_unlock(&w.lock);
+	}
+	cond_fini(&w.ready);
+	mutex_fini(&w.lock);
+}
+
+int workspace_content(struct view *v, uint64_t node, struct content *out, struct err *e)
+{
+	struct view *below = of(v)->below;
+	int rc;
+
+	while ((rc = view_content(below, node, out, e)) == -EINPROGRESS)
+		await_archive(below, node);
+	return rc;
+}
+
+static int archived_entry(struct view *below, uint64_t node, struct view_entry *out,
+			  struct err *e)
+{
+	int rc;
+
+	/* Link targets and attributes are asked for later: then the archive is open. */
+	while ((rc = view_entry(below, node, out, e)) == -EINPROGRESS)
+		await_archive(below, node);
+	return rc;
+}
+
+/* What the directory's default ACL has given goes; what the node has comes. */
+static int copy_xattrs(struct workspace *w, uint64_t node, uint64_t to, struct err *e)
+{
+	CLEANUP(buf_fini) struct buf names = BUF_INIT;
+	CLEANUP(buf_fini) struct buf value = BUF_INIT;
+	int rc;
+
+	(void)stage_remove_xattr(stage_of(w), to, bytes_str("system.posix_acl_access"));
+	rc = view_xattr_names(w->below, node, true, &names, e);
+	for (size_t at = 0; rc == 0 && at < names.len;) {
+		struct bytes name = bytes_str((const char *)names.p + at);
+
+		rc = view_xattr(w->below, node, name, &value, e);
+		if (rc > 0)
+			rc = stage_set_xattr(stage_of(w), to, name, buf_bytes(&value), 0);
+		at += name.len + 1;
+	}
+	return rc;
+}
+
+static int copy_attributes(struct workspace *w, uint64_t node, const struct stat *st,
+			   uint64_t to, struct stage_node *out, struct err *e)
+{
+	uint32_t bits = 0;
+	int rc = copy_xattrs(w, node, to, e);
+
+	if (rc == 0)
+		rc = stage_set(stage_of(w), to,
+			       STAGE_MODE | STAGE_UID | STAGE_GID | STAGE_ATIME | STAGE_MTIME,
+			       st, out);
+	if (rc == 0)
+		rc = view_flags(w->below, node, &bits, e);
+	if (rc == 0 && bits)
+		rc = stage_set_flags(stage_of(w), to, bits);
+	return rc == 0 ? stage_get(stage_of(w), to, out) : rc;
+}
+
+static int copy_content(struct workspace *w, uint64_t node, uint64_t to, struct err *e)
+{
+	CLEANUP(content_fini) struct content from = { 0 };
+	uint64_t len = UINT64_MAX;
+	int rc = view_content(w->below, node, &from, e);
+
+	return rc == 0 ? staging_import(w->staging, &from, 0, to, 0, &len, true, e) : rc;
+}
+
+static int make_like(struct workspace *w, uint64_t node, const struct stat *st, uint64_t dir,
+		     struct bytes name, struct stage_node *out, struct err *e)
+{
+	CLEANUP(buf_fini) struct buf target = BUF_INIT;
+	struct stage_maker who = { .uid = st->st_uid, .gid = st->st_gid, .privileged = true };
+	struct stage_making what = { .mode = st->st_mode, .rdev = st->st_rdev };
+	int rc = 0;
+
+	if (S_ISLNK(st->st_mode))
+		rc = view_link_target(w->below, node, &target, e);
+	what.target = buf_bytes(&target);
+	if (rc == 0 && S_ISREG(st->st_mode))
+		rc = staging_new_content(w->staging, &what.content);
+	if (rc < 0)
+		return rc;
+	rc = stage_make(stage_of(w), dir, name, &who, &what, out);
+	if (rc < 0)
+		staging_drop_content(what.content);
+	return rc;
+}
+
+int workspace_link(struct view *v, uint64_t node, uint64_t dir, struct bytes name,
+		   struct stage_node *out, struct err *e)
+{
+	struct workspace *w = of(v);
+	struct view_entry entry;
+	int rc = archived_entry(w->below, node, &entry, e);
+
+	if (rc == 0 && S_ISDIR(entry.st.st_mode))
+		rc = -EPERM;
+	if (rc == 0)
+		rc = make_like(w, node, &entry.st, dir, name, out, e);
+	if (rc < 0)
+		return rc;
+	if (S_ISREG(entry.st.st_mode))
+		rc = copy_content(w, node, out->st.st_ino, e);
+	if (rc == 0)
+		rc = copy_attributes(w, node, &entry.st, out->st.st_ino, out, e);
+	if (rc < 0)
+		(void)stage_unlink(stage_of(w), dir, name);
+	return rc;
+}
+
 /* --- following --- */
 
 static void keep_for_later(void *arg, uint64_t dir, struct bytes name)

@@ -26,6 +26,15 @@ int workspace_follow(struct view *v, struct err *e);
 /* An archive was published as `name` in the root: the kernel's idea of it is to be renewed. */
 void workspace_published(struct view *v, struct bytes name);
 
+/* See view_content(), waiting for the archive to be opened. */
+int workspace_content(struct view *v, uint64_t node, struct content *out, struct err *e);
+/*
+ * A new name in a staged directory for a node of an archive: a staged node with the same attributes
+ * and chunks, of its own.  Waits.  -EPERM a directory; errors of stage_make().
+ */
+int workspace_link(struct view *v, uint64_t node, uint64_t dir, struct bytes name,
+		   struct stage_node *out, struct err *e);
+
 static inline bool is_staged(uint64_t node)
 {
 	return node & STAGE_BIT;

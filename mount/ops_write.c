@@ -156,13 +156,27 @@ static int link_staged(struct change *c, struct err *e)
 	return rc == 0 ? stage_hold(stage_of(c), c->out.st.st_ino, 1) : rc;
 }
 
+/* A node of an archive: a new one with the same chunks. */
+static int link_archived(struct change *c, struct err *e)
+{
+	int rc = check_place(c, c->other);
+
+	if (rc == 0 && is_top(c, c->other))
+		rc = -EPERM;
+	if (rc == 0 && !c->may_wait)
+		rc = -EAGAIN; /* the archive may have to be opened */
+	if (rc == 0)
+		rc = workspace_link(c->mount->view, c->node, c->other, c->name, &c->out, e);
+	return rc == 0 ? stage_hold(stage_of(c), c->out.st.st_ino, 1) : rc;
+}
+
 void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *new_name)
 {
 	struct change c;
 
-	if (name_is_long(req, new_name) || refused(req, is_staged(ino) ? 0 : -EXDEV))
+	if (name_is_long(req, new_name))
 		return;
-	change_begin(&c, req, ino, link_staged, answer_entry);
+	change_begin(&c, req, ino, is_staged(ino) ? link_staged : link_archived, answer_entry);
 	c.other = new_parent;
 	c.name = bytes_str(new_name);
 	change_run(&c);
@@ -452,8 +466,17 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len
 
 static int copy_range(struct change *c, struct err *e)
 {
+	CLEANUP(content_fini) struct content from = { 0 };
+	int rc;
+
 	if (!c->may_wait)
 		return -EAGAIN; /* bytes that are not stored yet are copied */
+	if (!is_staged(c->node)) {
+		rc = workspace_content(c->mount->view, c->node, &from, e);
+		return rc == 0 ? staging_import(c->mount->staging, &from, c->off, c->other,
+						c->other_off, &c->size, true, e)
+			       : rc;
+	}
 	return staging_copy(c->mount->staging, c->node, c->off, c->other, c->other_off,
 			    &c->size, e);
 }
@@ -470,10 +493,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 	struct change c;
 
 	(void)fi_in, (void)fi_out;
-	if (refused(req, flags                ? -EINVAL
-			 : is_staged(ino_out) ? 0
-					      : -EROFS) ||
-	    refused(req, is_staged(ino_in) ? 0 : -EXDEV)) /* the kernel copies then */
+	if (refused(req, flags ? -EINVAL : is_staged(ino_out) ? 0 : -EROFS))
 		return;
 	change_begin(&c, req, ino_in, copy_range, answer_copy);
 	c.other = ino_out;
