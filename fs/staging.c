@@ -1,11 +1,6 @@
-/*
- * staging.c - see staging.h: the lock, the gate, commits.
- *
- * Two locks.  `lock` guards the state and is held for moments.  `committing` is held by whoever
- * commits, closes or reopens: for as long as the repository takes.
- */
+/* staging.c - see staging.h: the repository's lock, the gate, checkpoints, the end. */
 
-#include "fs/staging.h"
+#include "fs/staging_internal.h"
 
 #include "core/archive/keep.h"
 #include "core/base/log.h"
@@ -17,6 +12,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/fs.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,43 +26,6 @@ enum {
 
 static const char logger[] = "borg.fuse";
 
-enum state { CLOSED, CHANGING_STATE, OPEN };
-
-struct draft {            /* an archive in the making, by the number of its directory */
-	char *checkpoint; /* its name in the manifest, or NULL: none yet */
-	int64_t started_ns;
-	bool listed; /* still there: while commit() looks */
-	bool told_sockets;
-};
-
-struct staging {
-	struct staging_options options;
-	struct stage *stage;
-	struct ingest *ingest;
-	char *hostname, *username;
-	size_t chunk_max;
-
-	struct mutex lock; /* guards what follows */
-	struct cond changed;
-	enum state state;
-	bool gate;         /* closed: no change may begin */
-	unsigned changing; /* changes under way */
-	uint64_t changes;  /* so far */
-	struct timespec last_change;
-	struct table writers; /* node -> how often it is open for writing */
-	bool closing;
-
-	struct mutex committing; /* guards what follows */
-	struct session *session;
-	struct put *put;
-	struct table drafts; /* node -> struct draft */
-	uint64_t committed;  /* changes that are durable */
-	struct timespec last_commit;
-
-	pthread_t keeper;
-	bool has_keeper;
-};
-
 static double seconds_since(const struct timespec *then)
 {
 	struct timespec now;
@@ -76,7 +35,7 @@ static double seconds_since(const struct timespec *then)
 	       (double)(now.tv_nsec - then->tv_nsec) / 1e9;
 }
 
-static int64_t now_ns(void)
+int64_t staging_now_ns(void)
 {
 	struct timespec now;
 
@@ -91,7 +50,7 @@ struct stage *staging_stage(struct staging *s)
 
 /* --- the repository, open for writing; under `committing` --- */
 
-static int open_pipeline(struct staging *s, struct err *e)
+int staging_open_pipeline(struct staging *s, struct err *e)
 {
 	size_t slab = s->chunk_max + SLAB_SPARE;
 	int rc = session_put(s->session, &s->options.compression, slab, &s->put, e);
@@ -99,7 +58,7 @@ static int open_pipeline(struct staging *s, struct err *e)
 	return rc == 0 ? ingest_attach(s->ingest, s->put, e) : rc;
 }
 
-static void close_pipeline(struct staging *s)
+void staging_close_pipeline(struct staging *s)
 {
 	(void)ingest_detach(s->ingest, NULL); /* what was not stored waits for the next one */
 	put_close(s->put);
@@ -116,7 +75,7 @@ static int open_session(struct staging *s, struct err *e)
 	int rc = session_begin(&s->session, s->options.reader, &options, e);
 
 	if (rc == 0)
-		rc = open_pipeline(s, e);
+		rc = staging_open_pipeline(s, e);
 	if (rc < 0 && s->session) {
 		session_drop(s->session);
 		s->session = NULL;
@@ -131,7 +90,7 @@ static int close_session(struct staging *s, struct err *e)
 
 	if (!session)
 		return 0;
-	close_pipeline(s);
+	staging_close_pipeline(s);
 	s->session = NULL;
 	return session_end(session, e);
 }
@@ -182,14 +141,57 @@ int staging_begin_change(struct staging *s, bool may_wait, struct err *e)
 	return rc;
 }
 
-void staging_end_change(struct staging *s)
+static bool is_want_of_space(int rc)
 {
+	return rc == -ENOSPC || rc == -EDQUOT || rc == -EIO;
+}
+
+static void touch_locked(struct staging *s, uint64_t archive, int rc)
+{
+	struct touched *t = table_put(&s->touched, &archive, NULL);
+
+	if (!t)
+		return; /* it will be looked at when something else changes */
+	if (rc >= 0)
+		t->change = s->changes;
+	t->refused |= is_want_of_space(rc);
+}
+
+void staging_end_change(struct staging *s, const uint64_t nodes[2], int rc)
+{
+	uint64_t archives[2] = { 0 };
+
+	for (size_t i = 0; i < 2; i++)
+		if (nodes[i] && stage_archive(s->stage, nodes[i], &archives[i]) < 0)
+			archives[i] = 0;
 	mutex_lock(&s->lock);
 	s->changing--;
-	s->changes++;
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &s->last_change);
+	s->changes += rc >= 0;
+	for (size_t i = 0; i < 2; i++)
+		if (archives[i])
+			touch_locked(s, archives[i], rc);
+	clock_gettime(CLOCK_MONOTONIC, &s->last_change);
 	if (s->gate && s->changing == 0)
 		cond_broadcast(&s->changed);
+	mutex_unlock(&s->lock);
+}
+
+struct touched staging_touched(struct staging *s, uint64_t archive)
+{
+	struct touched out = { 0 }, *t;
+
+	mutex_lock(&s->lock);
+	t = table_get(&s->touched, &archive);
+	if (t)
+		out = *t;
+	mutex_unlock(&s->lock);
+	return out;
+}
+
+void staging_forget_touched(struct staging *s, uint64_t archive)
+{
+	mutex_lock(&s->lock);
+	table_remove(&s->touched, &archive);
 	mutex_unlock(&s->lock);
 }
 
@@ -215,316 +217,23 @@ static void open_gate(struct staging *s)
 	mutex_unlock(&s->lock);
 }
 
-/* --- what a commit consists of; under `committing`, the gate closed --- */
-
-struct publication { /* a staged archive under its final name */
-	uint64_t node;
-	struct bytes name;
-};
-
-struct listed { /* a staged archive */
-	uint64_t node;
-	char name[STAGE_NAME_MAX + 1];
-};
-
-struct listing_out {
-	struct buf rows; /* of struct listed */
-	int rc;
-};
-
-static int note_archive(void *arg, struct bytes name, const struct stage_node *node,
-			uint64_t cookie)
-{
-	struct listing_out *out = arg;
-	struct listed row = { .node = node->st.st_ino };
-
-	(void)cookie;
-	memcpy(row.name, name.p, name.len);
-	out->rc = buf_append(&out->rows, &row, sizeof(row));
-	return out->rc;
-}
-
-static struct draft *draft_of(struct staging *s, uint64_t node)
-{
-	bool created;
-	struct draft *d = table_put(&s->drafts, &node, &created);
-
-	if (d && created)
-		d->started_ns = now_ns();
-	return d;
-}
-
-/* "NAME.checkpoint", or with a number where that is somebody else's. */
-static int name_checkpoint(struct staging *s, const char *name, struct draft *d, struct err *e)
-{
-	for (unsigned i = 0; !d->checkpoint; i++) {
-		char *made = NULL;
-		int n = i ? asprintf(&made, "%s.checkpoint.%u", name, i)
-			  : asprintf(&made, "%s.checkpoint", name);
-
-		if (n < 0)
-			return err_nomem(e, "checkpoint");
-		if (manifest_draft_find(s->session->draft, bytes_str(made)))
-			free(made);
-		else
-			d->checkpoint = made;
-	}
-	return 0;
-}
-
-static void facts_of(const struct staging *s, const struct draft *d, struct bytes name,
-		     struct archive_facts *out)
-{
-	*out = (struct archive_facts){
-		.name = name,
-		.hostname = bytes_str(s->hostname),
-		.username = bytes_str(s->username),
-		.cmdline = s->options.cmdline,
-		.cmdline_count = s->options.cmdline_count,
-		.time_ns = d->started_ns,
-		.time_end_ns = now_ns(),
-		.chunker_params = s->options.chunker,
-	};
-}
-
-static void tell_sockets(const char *name, struct draft *d, unsigned sockets)
-{
-	if (sockets == 0 || d->told_sockets)
-		return;
-	d->told_sockets = true;
-	log_warning(logger, "%s: %u socket%s will not be archived", name, sockets,
-		    sockets > 1 ? "s" : "");
-}
-
-/* The archive object of a staged tree, stored, with all that it refers to. */
-static int store_archive(struct staging *s, struct put *put, const struct listed *row,
-			 struct draft *d, struct bytes name, struct chunk_id *id,
-			 struct chunk_refs **refs, char time_text[MANIFEST_TIME_TEXT],
-			 struct err *e)
-{
-	CLEANUP(archive_writer_freep) struct archive_writer *w = NULL;
-	CLEANUP(collector_freep) struct collector *collector = NULL;
-	struct archive_writer_options options = { .refs = session_refs(s->session) };
-	struct archive_facts facts;
-	unsigned sockets;
-	int rc = archive_writer_new(&w, put, s->options.reader->key, &options, e);
-
-	if (rc == 0)
-		rc = collector_new(&collector, &(struct collect_options){ 0 }, e);
-	if (rc == 0)
-		rc = publish_items(s->stage, row->node, collector, w, &sockets, e);
-	if (rc < 0)
-		return rc;
-	tell_sockets(row->name, d, sockets);
-	facts_of(s, d, name, &facts);
-	rc = archive_writer_save(w, &facts, id, e);
-	manifest_format_time(facts.time_ns, time_text);
-	*refs = archive_writer_take_refs(w);
-	return rc;
-}
-
-static int remove_checkpoint(struct staging *s, struct draft *d, struct err *e)
-{
-	int rc = 0;
-
-	if (d->checkpoint && manifest_draft_find(s->session->draft, bytes_str(d->checkpoint)))
-		rc = session_remove_archive(s->session, bytes_str(d->checkpoint), e);
-	return rc;
-}
-
-/* The archive as it is, as its checkpoint or, when `p` says so, under its own name. */
-static int commit_archive(struct staging *s, struct put *put, const struct listed *row,
-			  const struct publication *p, struct err *e)
-{
-	struct draft *d = draft_of(s, row->node);
-	bool published = p && p->node == row->node;
-	char time_text[MANIFEST_TIME_TEXT];
-	struct chunk_refs *refs = NULL;
-	struct chunk_id id;
-	struct bytes name;
-	int rc;
-
-	if (!d)
-		return err_nomem(e, row->name);
-	rc = name_checkpoint(s, row->name, d, e);
-	if (rc < 0)
-		return rc;
-	name = published ? p->name : bytes_str(d->checkpoint);
-	rc = store_archive(s, put, row, d, name, &id, &refs, time_text, e);
-	d->listed = true;
-	if (rc == 0)
-		rc = remove_checkpoint(s, d, e);
-	return rc < 0 ? rc
-		      : session_add_archive(s->session, name, &id, bytes_str(time_text), refs,
-					    e);
-}
-
-static int commit_archives(struct staging *s, struct put *put, const struct publication *p,
-			   struct err *e)
-{
-	CLEANUP(buf_fini) struct buf rows = BUF_INIT;
-	struct listing_out out = { .rows = BUF_INIT };
-	const struct listed *list;
-	int rc = stage_list(s->stage, stage_root(s->stage), 0, note_archive, &out);
-
-	rows = out.rows;
-	if (rc == 0)
-		rc = out.rc;
-	if (rc < 0)
-		return err_set(e, -rc, "staged archives");
-	list = (const struct listed *)(const void *)rows.p;
-	for (size_t i = 0; rc == 0 && i < rows.len / sizeof(*list); i++)
-		rc = commit_archive(s, put, &list[i], p, e);
-	return rc;
-}
-
-/* Checkpoints of what was removed from the staging directory. */
-static int remove_discarded(struct staging *s, struct err *e)
-{
-	const uint64_t *node;
-	struct draft *d;
-	size_t cursor = 0;
-	int rc = 0;
-
-	while (rc == 0 && table_next(&s->drafts, &cursor, (const void **)&node, (void **)&d))
-		if (!d->listed)
-			rc = remove_checkpoint(s, d, e);
-	return rc;
-}
-
-static void drop_draft(struct staging *s, uint64_t node)
-{
-	struct draft *d = table_get(&s->drafts, &node);
-
-	if (d)
-		free(d->checkpoint);
-	table_remove(&s->drafts, &node);
-}
-
-/* Drafts of archives that are no more: published, or discarded. */
-static void forget_drafts(struct staging *s, const struct publication *p)
-{
-	bool again = true;
-
-	if (p)
-		drop_draft(s, p->node);
-	while (again) {
-		const uint64_t *node;
-		struct draft *d;
-		size_t cursor = 0;
-
-		again = false;
-		while (!again &&
-		       table_next(&s->drafts, &cursor, (const void **)&node, (void **)&d))
-			again = !d->listed;
-		if (again)
-			drop_draft(s, *node);
-	}
-}
-
-static void unlist_drafts(struct staging *s)
-{
-	const uint64_t *node;
-	struct draft *d;
-	size_t cursor = 0;
-
-	while (table_next(&s->drafts, &cursor, (const void **)&node, (void **)&d))
-		d->listed = false;
-}
-
-/* --- contents; the gate is closed --- */
-
-typedef int content_fn(struct stage_content *c, struct err *e);
-
-/* For every file: a loss is that file's affair and stops nothing. */
-static int each_file(struct staging *s, content_fn *fn, struct err *e)
-{
-	struct stage_node n;
-	uint64_t cursor = 0;
-	int rc = 0;
-
-	while (rc == 0 && stage_next_file(s->stage, &cursor, &n)) {
-		if (staged_sync(n.content, NULL) == 0)
-			rc = n.st.st_nlink > 0 ? fn(n.content, e) : staged_evict(n.content, e);
-		if (rc < 0 && staged_sync(n.content, NULL) < 0)
-			rc = 0;
-		stage_release(s->stage, n.st.st_ino, 1);
-	}
-	return rc;
-}
-
-/* Everything in the pipeline first, then its ids. */
-static int settle_all(struct staging *s, struct err *e)
-{
-	int rc;
-
-	ingest_hold(s->ingest, true);
-	rc = each_file(s, staged_flush, e);
-	if (rc == 0)
-		rc = each_file(s, staged_settle, e);
-	if (rc == 0)
-		rc = ingest_detach(s->ingest, e);
-	return rc;
-}
-
-struct deletion {
-	struct repo *repo;
-	struct err *err;
-};
-
-static int delete_orphan(void *arg, const struct chunk_id *id)
-{
-	struct deletion *d = arg;
-	int rc = repo_delete(d->repo, id, d->err);
-
-	return rc == -ENOENT ? 0 : rc;
-}
-
-static int delete_orphans(struct staging *s, struct err *e)
-{
-	struct deletion d = { s->options.reader->repo, e };
-
-	return ingest_orphans(s->ingest, delete_orphan, &d);
-}
-
-static int store_everything(struct staging *s, const struct publication *p, struct err *e)
-{
-	int rc = settle_all(s, e);
-
-	if (rc == 0)
-		rc = commit_archives(s, s->put, p, e);
-	if (rc == 0)
-		rc = remove_discarded(s, e);
-	close_pipeline(s);
-	if (rc == 0)
-		rc = delete_orphans(s, e);
-	return rc == 0 ? session_commit(s->session, e) : rc;
-}
+/* --- checkpoints and the lock --- */
 
 /* Under `committing`: all that is staged becomes durable. */
 static int commit(struct staging *s, const struct publication *p, struct err *e)
 {
 	uint64_t changes = close_gate(s);
 	struct err why = ERR_INIT;
-	int rc;
+	int rc = staging_commit(s, changes, p, e);
 
-	unlist_drafts(s);
-	rc = store_everything(s, p, e);
-	if (rc == 0) {
-		ingest_committed(s->ingest);
-		s->committed = changes;
-		forget_drafts(s, p);
-		if (p)
-			rc = stage_freeze(s->stage, p->node);
-	}
+	if (rc == 0 && p)
+		rc = stage_freeze(s->stage, p->node);
 	clock_gettime(CLOCK_MONOTONIC, &s->last_commit);
-	if (open_pipeline(s, &why) < 0)
+	if (staging_open_pipeline(s, &why) < 0)
 		log_error(logger, "%s", why.msg);
 	open_gate(s);
 	return rc;
 }
-
-/* --- checkpoints and the lock --- */
 
 static uint64_t changes_now(struct staging *s, double *idle)
 {
@@ -649,7 +358,7 @@ int staging_publish(struct staging *s, uint64_t node, struct bytes name, struct 
 
 	if (rc < 0)
 		return rc;
-	staging_end_change(s);
+	staging_end_change(s, (uint64_t[2]){ 0 }, 0);
 	rc = await_writers(s, node, e);
 	if (rc < 0)
 		return rc;
@@ -662,218 +371,6 @@ int staging_publish(struct staging *s, uint64_t node, struct bytes name, struct 
 		rc = commit(s, &p, e);
 	mutex_unlock(&s->committing);
 	return rc;
-}
-
-/* --- files --- */
-
-int staging_new_content(struct staging *s, struct stage_content **out)
-{
-	*out = staged_new(s->ingest);
-	return *out ? 0 : -ENOMEM;
-}
-
-void staging_drop_content(struct stage_content *c)
-{
-	staged_free(c);
-}
-
-void staging_complete(struct stage_node *n)
-{
-	if (n->content)
-		n->st.st_blocks = (blkcnt_t)staged_blocks(n->content);
-}
-
-static int file_of(struct staging *s, uint64_t node, struct stage_node *out)
-{
-	int rc = stage_get(s->stage, node, out);
-
-	if (rc == 0 && !S_ISREG(out->st.st_mode))
-		rc = S_ISDIR(out->st.st_mode) ? -EISDIR : -EINVAL;
-	return rc;
-}
-
-static int changeable_file(struct staging *s, uint64_t node, struct stage_node *out)
-{
-	int rc = file_of(s, node, out);
-
-	return rc == 0 && out->frozen ? -EROFS : rc;
-}
-
-/* Its bytes have changed: it is at least, or with STAGE_GROW left out of `how` exactly, this long. */
-static int changed(struct staging *s, uint64_t node, uint64_t size, unsigned how)
-{
-	struct stat st = { .st_size = (off_t)size };
-	struct stage_node n;
-
-	clock_gettime(CLOCK_REALTIME, &st.st_mtim);
-	return stage_set(s->stage, node, STAGE_SIZE | STAGE_MTIME | STAGE_WRITTEN | how, &st,
-			 &n);
-}
-
-int staging_write(struct staging *s, uint64_t node, uint64_t off, struct bytes data,
-		  bool may_wait, struct err *e)
-{
-	struct stage_node n;
-	int rc = changeable_file(s, node, &n);
-
-	if (rc == 0)
-		rc = staged_write(n.content, off, data, may_wait, e);
-	return rc == 0 ? changed(s, node, off + data.len, STAGE_GROW) : rc;
-}
-
-int staging_truncate(struct staging *s, uint64_t node, uint64_t size, bool open, bool may_wait,
-		     struct err *e)
-{
-	struct stage_node n;
-	int rc = changeable_file(s, node, &n);
-
-	if (rc == 0 && n.flags & (FS_IMMUTABLE_FL | FS_APPEND_FL) &&
-	    (!open || n.flags & FS_APPEND_FL))
-		rc = -EPERM;
-	if (rc == 0)
-		rc = staged_truncate(n.content, size, may_wait, e);
-	return rc == 0 ? changed(s, node, size, 0) : rc;
-}
-
-int staging_allocate(struct staging *s, uint64_t node, int mode, uint64_t off, uint64_t len,
-		     bool may_wait, struct err *e)
-{
-	struct stage_node n;
-	int rc = changeable_file(s, node, &n);
-
-	if (rc == 0)
-		rc = staged_allocate(n.content, mode, off, len, may_wait, e);
-	return rc == 0 ? changed(s, node, staged_size(n.content), STAGE_GROW) : rc;
-}
-
-int staging_read(struct staging *s, uint64_t node, uint64_t off, size_t len, bool may_wait,
-		 struct content_range *out, struct err *e)
-{
-	struct stage_node n;
-	int rc = file_of(s, node, &n);
-
-	return rc == 0 ? staged_read(n.content, off, len, may_wait, out, e) : rc;
-}
-
-int staging_seek(struct staging *s, uint64_t node, uint64_t off, int whence, bool may_wait,
-		 uint64_t *out)
-{
-	struct stage_node n;
-	int rc = file_of(s, node, &n);
-
-	return rc == 0 ? staged_seek(n.content, off, whence, may_wait, out) : rc;
-}
-
-int staging_copy(struct staging *s, uint64_t from, uint64_t from_off, uint64_t to,
-		 uint64_t to_off, uint64_t *len, struct err *e)
-{
-	struct stage_node source, target;
-	int rc = file_of(s, from, &source);
-
-	if (rc == 0)
-		rc = changeable_file(s, to, &target);
-	if (rc == 0)
-		rc = staged_copy(source.content, from_off, target.content, to_off, *len, len,
-				 e);
-	return rc == 0 && *len > 0 ? changed(s, to, to_off + *len, STAGE_GROW) : rc;
-}
-
-/* The chunks of an archive's file that bytes [off, off + len) are in; `skip`: how far in they begin. */
-static int list_chunks(const struct content *from, uint64_t off, uint64_t len, struct buf *out,
-		       struct staged_import *what, struct err *e)
-{
-	struct tree *tree = from->volume->tree;
-	struct tree_chunk row;
-	uint32_t index = 0;
-	int rc = tree_chunk_at(tree, &from->file, off, &index, e);
-
-	for (uint64_t at = off; rc >= 0 && at < off + len && index < from->file.chunk_count;
-	     index++) {
-		rc = tree_chunks(tree, &from->file, index, 1, &row, e);
-		if (rc < 0)
-			return rc;
-		if (at == off)
-			what->skip = off - (row.end - row.size);
-		if (buf_append(out, &(struct item_chunk){ row.id, row.size, row.csize },
-			       sizeof(struct item_chunk)) < 0)
-			return err_nomem(e, "chunks");
-		at = row.end;
-	}
-	what->chunks = (const struct item_chunk *)(const void *)out->p;
-	what->count = out->len / sizeof(struct item_chunk);
-	what->len = len;
-	what->is_last = index == from->file.chunk_count;
-	return rc < 0 ? rc : 0;
-}
-
-int staging_import(struct staging *s, const struct content *from, uint64_t from_off,
-		   uint64_t to, uint64_t to_off, uint64_t *len, bool may_wait, struct err *e)
-{
-	CLEANUP(buf_fini) struct buf chunks = BUF_INIT;
-	struct staged_import what = { 0 };
-	struct stage_node n;
-	int rc = changeable_file(s, to, &n);
-
-	if (rc < 0)
-		return rc;
-	if (from_off >= from->file.size)
-		*len = 0;
-	else if (*len > from->file.size - from_off)
-		*len = from->file.size - from_off;
-	if (*len == 0)
-		return 0;
-	rc = list_chunks(from, from_off, *len, &chunks, &what, e);
-	if (rc == 0)
-		rc = staged_import(n.content, to_off, &what, may_wait, e);
-	return rc == 0 ? changed(s, to, to_off + *len, STAGE_GROW) : rc;
-}
-
-int staging_failure(struct staging *s, uint64_t node)
-{
-	struct stage_node n;
-
-	return stage_get(s->stage, node, &n) == 0 && n.content ? staged_sync(n.content, NULL)
-							       : 0;
-}
-
-int staging_open_file(struct staging *s, uint64_t node, bool for_writing, bool appending)
-{
-	struct stage_node n;
-	uint32_t *count;
-	int rc = stage_get(s->stage, node, &n);
-
-	if (rc < 0 || !for_writing)
-		return rc;
-	if (n.frozen)
-		return -EROFS;
-	if (n.flags & FS_IMMUTABLE_FL || (n.flags & FS_APPEND_FL && !appending))
-		return -EPERM;
-	mutex_lock(&s->lock);
-	count = table_put(&s->writers, &node, NULL);
-	if (count)
-		++*count;
-	mutex_unlock(&s->lock);
-	return count ? 0 : -ENOMEM;
-}
-
-void staging_close_file(struct staging *s, uint64_t node, bool for_writing)
-{
-	struct stage_node n;
-	uint32_t *count;
-	bool last = false;
-
-	if (!for_writing)
-		return;
-	mutex_lock(&s->lock);
-	count = table_get(&s->writers, &node);
-	if (count && --*count == 0) {
-		last = true;
-		table_remove(&s->writers, &node);
-		cond_broadcast(&s->changed);
-	}
-	mutex_unlock(&s->lock);
-	if (last && stage_get(s->stage, node, &n) == 0 && n.content)
-		staged_close(n.content);
 }
 
 /* --- life --- */
@@ -924,6 +421,7 @@ static void staging_free(struct staging *s)
 	while (table_next(&s->drafts, &cursor, (const void **)&node, (void **)&d))
 		free(d->checkpoint);
 	table_fini(&s->drafts);
+	table_fini(&s->touched);
 	table_fini(&s->writers);
 	cond_fini(&s->changed);
 	mutex_fini(&s->lock);
@@ -945,6 +443,7 @@ int staging_open(struct staging **out, const struct staging_options *options, st
 	mutex_init(&s->committing);
 	cond_init(&s->changed);
 	table_init(&s->writers, sizeof(uint64_t), sizeof(uint32_t));
+	table_init(&s->touched, sizeof(uint64_t), sizeof(struct touched));
 	table_init(&s->drafts, sizeof(uint64_t), sizeof(struct draft));
 	rc = open_parts(s, e);
 	if (rc < 0) {
@@ -955,23 +454,138 @@ int staging_open(struct staging **out, const struct staging_options *options, st
 	return 0;
 }
 
-int staging_close(struct staging *s, struct err *e)
-{
-	struct err why = ERR_INIT;
-	int rc, ended;
+/* --- the end --- */
 
-	if (!s)
-		return 0;
-	rc = staging_checkpoint(s, e);
+struct ending {
+	struct buf rows; /* of struct left */
+	int rc;
+};
+
+struct left { /* a staged archive, when the mount has ended */
+	uint64_t node;
+	char name[STAGE_NAME_MAX + 1];
+};
+
+static int note_left(void *arg, struct bytes name, const struct stage_node *node,
+		     uint64_t cookie)
+{
+	struct ending *end = arg;
+	struct left row = { .node = node->st.st_ino };
+
+	(void)cookie;
+	memcpy(row.name, name.p, name.len);
+	end->rc = buf_append(&end->rows, &row, sizeof(row));
+	return end->rc;
+}
+
+static int is_something(void *arg, struct bytes name, const struct stage_node *node,
+			uint64_t cookie)
+{
+	(void)name, (void)node, (void)cookie;
+	*(bool *)arg = true;
+	return 1;
+}
+
+/* Why an archive in the making is left as a checkpoint; NULL: it need not be. */
+static const char *reason_to_leave(struct staging *s, uint64_t node, bool publish)
+{
+	struct touched t = staging_touched(s, node);
+	bool filled = false, open;
+
+	(void)stage_list(s->stage, node, 0, is_something, &filled);
+	mutex_lock(&s->lock);
+	open = is_open_in(s, node);
+	mutex_unlock(&s->lock);
+	if (!publish)
+		return "the mount was not simply unmounted";
+	if (!filled)
+		return "it is empty";
+	if (t.change == 0)
+		return "nothing was written to it";
+	if (t.refused)
+		return "something could not be written to it";
+	return open ? "a file is open for writing" : NULL;
+}
+
+struct teller {
+	staging_tell *tell;
+	void *arg;
+};
+
+__attribute__((format(printf, 2, 3))) static void say(const struct teller *t, const char *fmt,
+						      ...)
+{
+	char text[600];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	if (t->tell)
+		t->tell(t->arg, text);
+}
+
+static int end_archive(struct staging *s, const struct left *row, bool publish,
+		       const struct teller *teller, struct err *e)
+{
+	const char *why = reason_to_leave(s, row->node, publish);
+	int rc = 0;
+
+	if (!why) {
+		rc = staging_publish(s, row->node, bytes_str(row->name), e);
+		if (rc == 0) {
+			say(teller, "%s: published", row->name);
+			return 0;
+		}
+		why = e->msg[0] ? e->msg : strerror(-rc);
+	}
+	log_warning(logger, "%s: left as a checkpoint: %s", row->name, why);
+	say(teller, "%s: left as a checkpoint: %s", row->name, why);
+	return rc;
+}
+
+static int end_archives(struct staging *s, bool publish, const struct teller *teller,
+			struct err *e)
+{
+	struct ending end = { .rc = 0 };
+	struct err why = ERR_INIT;
+	const struct left *rows;
+	int rc = stage_list(s->stage, stage_root(s->stage), 0, note_left, &end), one;
+
+	rows = (const struct left *)(const void *)end.rows.p;
+	for (size_t i = 0; i < end.rows.len / sizeof(*rows); i++) {
+		one = end_archive(s, &rows[i], publish, teller, rc < 0 ? &why : e);
+		rc = rc < 0 ? rc : one;
+	}
+	buf_fini(&end.rows);
+	return rc;
+}
+
+static void stop_keeper(struct staging *s)
+{
 	mutex_lock(&s->lock);
 	s->closing = true;
 	cond_broadcast(&s->changed);
 	mutex_unlock(&s->lock);
 	if (s->has_keeper)
 		thread_join(s->keeper);
+}
+
+int staging_close(struct staging *s, bool publish, staging_tell *tell, void *arg, struct err *e)
+{
+	struct teller teller = { tell, arg };
+	struct err why = ERR_INIT;
+	int rc, one;
+
+	if (!s)
+		return 0;
+	rc = end_archives(s, publish, &teller, e);
+	one = staging_checkpoint(s, rc < 0 ? &why : e);
+	rc = rc < 0 ? rc : one;
+	stop_keeper(s);
 	mutex_lock(&s->committing);
-	ended = close_session(s, rc < 0 ? &why : e);
+	one = close_session(s, rc < 0 ? &why : e);
 	mutex_unlock(&s->committing);
 	staging_free(s);
-	return rc < 0 ? rc : ended;
+	return rc < 0 ? rc : one;
 }

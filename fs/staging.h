@@ -40,8 +40,15 @@ struct staging_options {
 };
 
 int staging_open(struct staging **out, const struct staging_options *options, struct err *e);
-/* A last checkpoint where something changed, and the lock goes back.  Frees s. */
-int staging_close(struct staging *s, struct err *e);
+/*
+ * The mount has ended.  Where `publish`, every staged archive becomes an archive under its name that is not
+ * empty, was written to since staging_open(), and of which no file is open for writing and nothing was
+ * refused for want of space or by a failing disk.  Of all others there is a last checkpoint.  tell (may
+ * be NULL) gets a sentence for each.  The lock goes back; s is free.
+ */
+typedef void staging_tell(void *arg, const char *text);
+int staging_close(struct staging *s, bool publish, staging_tell *tell, void *arg,
+		  struct err *e);
 
 struct stage *staging_stage(struct staging *s);
 
@@ -51,7 +58,8 @@ struct stage *staging_stage(struct staging *s);
  * session_begin().
  */
 int staging_begin_change(struct staging *s, bool may_wait, struct err *e);
-void staging_end_change(struct staging *s);
+/* nodes: what was changed, or a directory it is in; 0 for none.  rc: how it went. */
+void staging_end_change(struct staging *s, const uint64_t nodes[2], int rc);
 
 /* --- files; between the two calls above where they change something --- */
 

@@ -86,9 +86,17 @@ static void refuse(struct change *c, int rc, const struct err *e)
 	fuse_reply_err(c->req, rc == -EBADMSG ? EIO : -rc);
 }
 
+static const uint64_t *staged_nodes(const struct change *c, uint64_t nodes[2])
+{
+	nodes[0] = is_staged(c->node) ? c->node : 0;
+	nodes[1] = is_staged(c->other) ? c->other : 0;
+	return nodes;
+}
+
 void change_run(struct change *c)
 {
 	struct staging *staging = c->mount->staging;
+	uint64_t nodes[2];
 	struct err err = ERR_INIT;
 	int rc = 0;
 
@@ -99,7 +107,7 @@ void change_run(struct change *c)
 	if (rc == 0) {
 		rc = c->apply(c, &err);
 		if (!c->free_of_gate)
-			staging_end_change(staging);
+			staging_end_change(staging, staged_nodes(c, nodes), rc);
 	}
 	if (rc == -EAGAIN && !c->may_wait)
 		move_to_writers(c);

@@ -162,7 +162,7 @@ static void opened_fini(struct opened *o)
 	struct err why = ERR_INIT;
 
 	mount_close(o->mount);
-	if (staging_close(o->staging, &why) < 0)
+	if (staging_close(o->staging, true, NULL, NULL, &why) < 0)
 		log_error("borg.archiver", "%s", why.msg);
 	free(o->cmdline);
 	reader_close(o->reader);
