@@ -20,6 +20,7 @@
 
 enum {
 	SLAB_SPARE = 2 << 20,  /* bytes of a slab beyond the longest chunk */
+	RETRY_S = 30,          /* after a commit that failed */
 	LOOK_MS = 500,         /* between two looks at the clock */
 	WRITERS_WAIT_MS = 1000 /* for files to be closed before publishing */
 };
@@ -65,6 +66,53 @@ void staging_close_pipeline(struct staging *s)
 	s->put = NULL;
 }
 
+struct chunk_id staging_manifest_hash(struct staging *s)
+{
+	struct manifest *m = reader_manifest(s->options.reader);
+	struct chunk_id hash = m->hash;
+
+	reader_manifest_unref(s->options.reader, m);
+	return hash;
+}
+
+struct chunk_check {
+	struct repo *repo;
+	int rc;
+};
+
+static int is_there(void *arg, const struct chunk_id *id)
+{
+	struct chunk_check *check = arg;
+
+	check->rc = repo_has(check->repo, id, NULL);
+	return check->rc == 0;
+}
+
+/* While the lock was not ours somebody may have deleted what staged files refer to. */
+static int check_chunks(struct staging *s, struct err *e)
+{
+	struct chunk_check check = { .repo = s->options.reader->repo, .rc = 1 };
+	struct chunk_id now = staging_manifest_hash(s);
+	struct stage_node n;
+	uint64_t cursor = 0, lost = 0;
+
+	if (id_equal(&s->seen, &now))
+		return 0;
+	while (check.rc >= 0 && stage_next_file(s->stage, &cursor, &n)) {
+		if (staged_each_chunk(n.content, is_there, &check) > 0) {
+			staged_lost(n.content);
+			lost++;
+		}
+		stage_release(s->stage, n.st.st_ino, 1);
+	}
+	if (lost > 0)
+		log_error(logger,
+			  "the repository has lost content of %" PRIu64
+			  " staged file%s: write them again, or remove them",
+			  lost, lost > 1 ? "s" : "");
+	return check.rc < 0 ? err_set(e, -check.rc, "chunks of staged files") : 0;
+}
+
 static int open_session(struct staging *s, struct err *e)
 {
 	struct session_options options = {
@@ -74,6 +122,8 @@ static int open_session(struct staging *s, struct err *e)
 	};
 	int rc = session_begin(&s->session, s->options.reader, &options, e);
 
+	if (rc == 0)
+		rc = check_chunks(s, e);
 	if (rc == 0)
 		rc = staging_open_pipeline(s, e);
 	if (rc < 0 && s->session) {
@@ -92,6 +142,7 @@ static int close_session(struct staging *s, struct err *e)
 		return 0;
 	staging_close_pipeline(s);
 	s->session = NULL;
+	s->seen = staging_manifest_hash(s);
 	return session_end(session, e);
 }
 
@@ -276,6 +327,7 @@ static int give_back(struct staging *s, struct err *e)
 	return rc;
 }
 
+/* By itself, now and then; after a failure not before some time has passed. */
 static void keep(struct staging *s)
 {
 	struct err e = ERR_INIT;
@@ -284,6 +336,10 @@ static void keep(struct staging *s)
 	int rc = 0;
 
 	mutex_lock(&s->committing);
+	if (s->failed && seconds_since(&s->failed_at) < RETRY_S) {
+		mutex_unlock(&s->committing);
+		return;
+	}
 	dirty = s->session && changes_now(s, &idle) != s->committed;
 	if (dirty && (seconds_since(&s->last_commit) >= s->options.checkpoint_s ||
 		      (s->options.idle_s && idle >= s->options.idle_s)))
@@ -291,6 +347,8 @@ static void keep(struct staging *s)
 	if (rc == 0 && s->session && s->options.idle_s &&
 	    changes_now(s, &idle) == s->committed && idle >= s->options.idle_s)
 		rc = give_back(s, &e);
+	s->failed = rc < 0;
+	clock_gettime(CLOCK_MONOTONIC, &s->failed_at);
 	mutex_unlock(&s->committing);
 	if (rc < 0)
 		log_error(logger, "%s", e.msg);

@@ -50,6 +50,15 @@ typedef void staging_tell(void *arg, const char *text);
 int staging_close(struct staging *s, bool publish, staging_tell *tell, void *arg,
 		  struct err *e);
 
+/*
+ * Checkpoints of this host and user are staged again, where nobody holds the repository's lock, and
+ * so is the archive take_over (may be NULL), whoever made it.  Before anybody changes anything.
+ * What cannot be read stays an archive, with a line in the log.  -ENOENT take_over is none.
+ */
+struct attr_policy;
+int staging_resume(struct staging *s, const struct attr_policy *policy, const char *take_over,
+		   struct err *e);
+
 struct stage *staging_stage(struct staging *s);
 
 /*

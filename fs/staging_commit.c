@@ -37,7 +37,7 @@ static int note_archive(void *arg, struct bytes name, const struct stage_node *n
 	return out->rc;
 }
 
-static struct draft *draft_of(struct staging *s, uint64_t node)
+struct draft *staging_draft(struct staging *s, uint64_t node)
 {
 	bool created;
 	struct draft *d = table_put(&s->drafts, &node, &created);
@@ -144,7 +144,7 @@ static int choose_checkpoint(struct staging *s, const char *name, struct draft *
 static int commit_archive(struct staging *s, const struct listed *row, uint64_t changes,
 			  const struct publication *p, struct err *e)
 {
-	struct draft *d = draft_of(s, row->node);
+	struct draft *d = staging_draft(s, row->node);
 	bool published = p && p->node == row->node;
 	char time_text[MANIFEST_TIME_TEXT];
 	struct chunk_refs *refs = NULL;

@@ -51,9 +51,11 @@ struct staging {
 	struct mutex committing; /* guards what follows */
 	struct session *session;
 	struct put *put;
-	struct table drafts; /* node -> struct draft */
-	uint64_t committed;  /* changes that are durable */
-	struct timespec last_commit;
+	struct table drafts;  /* node -> struct draft */
+	uint64_t committed;   /* changes that are durable */
+	struct chunk_id seen; /* hash of the manifest when the lock went back */
+	struct timespec last_commit, failed_at;
+	bool failed; /* the keeper's last commit */
 
 	pthread_t keeper;
 	bool has_keeper;
@@ -66,6 +68,7 @@ struct touched staging_touched(struct staging *s, uint64_t archive);
 void staging_forget_touched(struct staging *s, uint64_t archive);
 int staging_open_pipeline(struct staging *s, struct err *e);
 void staging_close_pipeline(struct staging *s);
+struct chunk_id staging_manifest_hash(struct staging *s); /* of the one in force */
 
 /* --- staging_commit.c; under `committing`, the gate closed --- */
 
@@ -78,5 +81,7 @@ struct publication { /* a staged archive under its final name */
 int staging_commit(struct staging *s, uint64_t changes, const struct publication *p,
 		   struct err *e);
 void staging_drop_draft(struct staging *s, uint64_t node);
+/* Its draft; NULL when out of memory. */
+struct draft *staging_draft(struct staging *s, uint64_t node);
 
 #endif

@@ -44,6 +44,7 @@ static const struct row {
 	{ "compression", TEXT, offsetof(struct mount_options, compression) },
 	{ "chunker_params", TEXT, offsetof(struct mount_options, chunker_params) },
 	{ "spill", TEXT, offsetof(struct mount_options, spill) },
+	{ "resume", TEXT, offsetof(struct mount_options, resume) },
 	{ "fsname", TEXT, offsetof(struct mount_options, fsname) },
 	{ "subtype", TEXT, offsetof(struct mount_options, subtype) },
 	{ "allow_other", FLAG, offsetof(struct mount_options, allow_other) },
@@ -102,6 +103,7 @@ void mount_options_fini(struct mount_options *o)
 	free(o->compression);
 	free(o->chunker_params);
 	free(o->spill);
+	free(o->resume);
 	buf_fini(&o->kernel);
 	*o = (struct mount_options){ 0 };
 }

@@ -28,6 +28,7 @@ struct mount_options {
 	char *staging;                      /* name of the staging directory; NULL: "new" */
 	char *compression, *chunker_params; /* as on the command line; NULL: the defaults */
 	char *spill;                        /* directory; NULL: TMPDIR */
+	char *resume;                       /* an archive to be staged again; NULL */
 	/* libfuse's */
 	char *fsname;  /* NULL: "borgfs", by which front ends find our mounts */
 	char *subtype; /* NULL: "alcove" */

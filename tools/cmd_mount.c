@@ -267,6 +267,8 @@ static int open_staging(struct run *run, const struct mount_options *o, struct o
 		opened->cmdline[i] = bytes_str(run->argv[i]);
 	options.cmdline = opened->cmdline;
 	rc = staging_open(&opened->staging, &options, e);
+	if (rc == 0)
+		rc = staging_resume(opened->staging, &opened->policy, o->resume, e);
 	return rc < 0 ? rc : workspace_open(view, TAKE(*view), opened->staging, &workspace, e);
 }
 
