@@ -340,6 +340,7 @@ static void keep(struct staging *s)
 		mutex_unlock(&s->committing);
 		return;
 	}
+	(void)staging_try_resume(s, NULL);
 	dirty = s->session && changes_now(s, &idle) != s->committed;
 	if (dirty && (seconds_since(&s->last_commit) >= s->options.checkpoint_s ||
 		      (s->options.idle_s && idle >= s->options.idle_s)))

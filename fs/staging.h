@@ -52,8 +52,9 @@ int staging_close(struct staging *s, bool publish, staging_tell *tell, void *arg
 
 /*
  * Checkpoints of this host and user are staged again, where nobody holds the repository's lock, and
- * so is the archive take_over (may be NULL), whoever made it.  Before anybody changes anything.
- * What cannot be read stays an archive, with a line in the log.  -ENOENT take_over is none.
+ * so is the archive take_over (may be NULL), whoever made it; where somebody does, later.  Policy and
+ * take_over live as long as s.  What cannot be read stays an archive, with a line in the log.
+ * -ENOENT take_over is none.
  */
 struct attr_policy;
 int staging_resume(struct staging *s, const struct attr_policy *policy, const char *take_over,

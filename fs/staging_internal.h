@@ -49,6 +49,10 @@ struct staging {
 	bool closing;
 
 	struct mutex committing; /* guards what follows */
+	struct resuming {        /* what is to be done yet: policy NULL: nothing */
+		const struct attr_policy *policy;
+		const char *take_over;
+	} resuming;
 	struct session *session;
 	struct put *put;
 	struct table drafts;  /* node -> struct draft */
@@ -81,6 +85,11 @@ struct publication { /* a staged archive under its final name */
 int staging_commit(struct staging *s, uint64_t changes, const struct publication *p,
 		   struct err *e);
 void staging_drop_draft(struct staging *s, uint64_t node);
+/* --- staging_resume.c; under `committing` --- */
+
+/* Whatever is left to be resumed.  -EBUSY somebody has the lock. */
+int staging_try_resume(struct staging *s, struct err *e);
+
 /* Its draft; NULL when out of memory. */
 struct draft *staging_draft(struct staging *s, uint64_t node);
 

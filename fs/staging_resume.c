@@ -14,6 +14,8 @@
 
 static const char logger[] = "borg.fuse";
 
+static const double LOCK_WAIT_S = 0.5; /* enough to remove what a killed process has left */
+
 static bool is_ours(const struct staging *s, const struct archive *a)
 {
 	return bytes_is(a->hostname, s->hostname) && bytes_is(a->username, s->username);
@@ -118,27 +120,38 @@ static bool has_checkpoints(const struct manifest *m)
 	return false;
 }
 
-/* Whoever is just writing a checkpoint holds the lock. */
-static int with_lock(struct staging *s, const struct attr_policy *policy, const char *take_over,
-		     struct err *e)
+static int consider_now(struct staging *s, struct err *e)
 {
 	struct reader *reader = s->options.reader;
-	struct err why = ERR_INIT;
+	int rc = reader_reload(reader, NULL, e);
 	struct manifest *m;
-	int rc = repo_lock(reader->repo, 0, &why), unlocked;
 
-	if (rc < 0) {
-		log_warning(logger, "checkpoints are not resumed: %s", why.msg);
-		return take_over ? err_wrap(e, rc, "%s", why.msg) : 0;
-	}
-	rc = reader_reload(reader, NULL, e);
-	if (rc >= 0) {
-		m = reader_manifest(reader);
-		consider_all(s, m, policy, take_over);
-		s->seen = m->hash;
-		reader_manifest_unref(reader, m);
-	}
-	unlocked = repo_unlock(reader->repo, rc < 0 ? &why : e);
+	if (rc < 0)
+		return rc;
+	m = reader_manifest(reader);
+	consider_all(s, m, s->resuming.policy, s->resuming.take_over);
+	s->seen = m->hash;
+	reader_manifest_unref(reader, m);
+	s->resuming.policy = NULL;
+	return 0;
+}
+
+/* Whoever is just writing a checkpoint holds the lock, and so may who was killed a moment ago. */
+int staging_try_resume(struct staging *s, struct err *e)
+{
+	struct repo *repo = s->options.reader->repo;
+	struct err why = ERR_INIT;
+	int rc, unlocked;
+
+	if (!s->resuming.policy)
+		return 0;
+	if (s->session)
+		return consider_now(s, e);
+	rc = repo_lock(repo, LOCK_WAIT_S, e);
+	if (rc < 0)
+		return rc;
+	rc = consider_now(s, e);
+	unlocked = repo_unlock(repo, rc < 0 ? &why : e);
 	return rc < 0 ? rc : unlocked;
 }
 
@@ -148,10 +161,24 @@ int staging_resume(struct staging *s, const struct attr_policy *policy, const ch
 	struct manifest *m = reader_manifest(s->options.reader);
 	bool known = !take_over || manifest_find(m, bytes_str(take_over));
 	bool some = take_over || has_checkpoints(m);
+	struct err why = ERR_INIT;
+	int rc = 0;
 
 	reader_manifest_unref(s->options.reader, m);
 	if (!known)
 		return err_set_id(e, ENOENT, "Archive.DoesNotExist",
 				  "Archive %s does not exist", take_over);
-	return some ? with_lock(s, policy, take_over, e) : 0;
+	mutex_lock(&s->committing);
+	if (some) {
+		s->resuming.policy = policy;
+		s->resuming.take_over = take_over;
+		rc = staging_try_resume(s, &why);
+	}
+	mutex_unlock(&s->committing);
+	if (rc == -EBUSY) {
+		log_warning(logger, "checkpoints are staged again when the lock is free: %s",
+			    why.msg);
+		rc = 0;
+	}
+	return rc < 0 ? err_wrap(e, rc, "%s", why.msg) : 0;
 }
