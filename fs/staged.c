@@ -1121,6 +1121,8 @@ int staged_copy(struct stage_content *src, uint64_t src_off, struct stage_conten
 	*copied = 0;
 	if (rc == 0 && src == dst && src_off < dst_off + len && dst_off < src_off + len)
 		return err_set(e, EINVAL, "copy: the ranges overlap");
+	/* Within one file, what is copied may move the end. */
+	len = min64(len, src_off < src->size ? src->size - src_off : 0);
 	while (rc == 0 && *copied < len) {
 		rc = copy_from(src, src_off + *copied, len - *copied, dst_off + *copied, &k, e);
 		if (rc == 0 && k.len == 0)

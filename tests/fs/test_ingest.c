@@ -415,7 +415,7 @@ static void random_step(struct world *w, struct file *files)
 
 static void random_steps(const char *params, size_t memory)
 {
-	size_t steps = test_count(3000, 100000);
+	size_t steps = test_count(3000, 30000);
 	struct file files[FILES];
 	struct world w;
 
