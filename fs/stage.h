@@ -145,7 +145,8 @@ int stage_xattr_names(struct stage *s, uint64_t node, struct buf *out);
 /* flags as for setxattr(2): -EEXIST, -ENODATA; -ERANGE the name, -E2BIG the value; -EINVAL no ACL. */
 int stage_set_xattr(struct stage *s, uint64_t node, struct bytes name, struct bytes value,
 		    int flags);
-int stage_remove_xattr(struct stage *s, uint64_t node, struct bytes name); /* -ENODATA */
+/* -ENODATA; not of an ACL, which every node has in its mode. */
+int stage_remove_xattr(struct stage *s, uint64_t node, struct bytes name);
 
 /* Freeze a directory of the root.  -ENOENT it is none. */
 int stage_freeze(struct stage *s, uint64_t dir);

@@ -439,7 +439,7 @@ int stage_remove_xattr(struct stage *s, uint64_t node, struct bytes name)
 	n = stage_find(s, node);
 	rc = n ? stage_check_change(s, n) : -ESTALE;
 	if (rc == 0)
-		rc = remove_xattr(s, n, name) ? 0 : -ENODATA;
+		rc = remove_xattr(s, n, name) || is_acl_name(s, name) ? 0 : -ENODATA;
 	if (rc == 0)
 		n->ctime = stage_now();
 	mutex_unlock(&s->lock);
