@@ -16,8 +16,8 @@
 
 enum {
 	MEMORY_DEFAULT = 64 << 20,
-	UNDER_WAY_MAX = 64 << 20, /* plaintext bytes in the pipeline, about */
-	SMALL_BLOCK = 512 << 10,  /* bytes up to which a block grows */
+	UNDER_WAY_EACH = 8 << 20, /* plaintext bytes in the pipeline, for each processor ... */
+	UNDER_WAY_MORE = 2,       /* ... and as for so many more: being filled, being written */
 	BLOCK_GRAIN = 64,
 	SPARE_BLOCKS = 4,
 };
@@ -73,11 +73,14 @@ static bool is_mine_alone(struct ingest *in, const struct block *b)
 	return alone;
 }
 
-static int grow_block(struct block *b, size_t need)
+static int grow_block(const struct ingest *in, struct block *b, size_t need)
 {
-	size_t cap = 2 * b->cap > need ? 2 * b->cap : need;
-	uint8_t *p = realloc(b->p, cap);
+	size_t cap = 2 * b->cap < in->tail_max ? 2 * b->cap : in->tail_max;
+	uint8_t *p;
 
+	if (cap < need)
+		cap = need;
+	p = realloc(b->p, cap);
 	if (!p)
 		return -ENOMEM;
 	b->p = p;
@@ -85,6 +88,8 @@ static int grow_block(struct block *b, size_t need)
 	return 0;
 }
 
+/* A file begins with a block of its own size, which grows; one that has had its first chunk cut is
+ * worth a large one. */
 int run_reserve(struct ingest *in, struct run *r, size_t n, struct err *e)
 {
 	size_t need = r->len + n;
@@ -92,9 +97,9 @@ int run_reserve(struct ingest *in, struct run *r, size_t n, struct err *e)
 
 	if (b && b->cap - r->start >= need)
 		return 0;
-	if (b && r->start == 0 && need <= SMALL_BLOCK && is_mine_alone(in, b))
-		return grow_block(b, need) < 0 ? err_nomem(e, "file content") : 0;
-	if (need > SMALL_BLOCK && need < in->tail_max)
+	if (b && r->start == 0 && is_mine_alone(in, b))
+		return grow_block(in, b, need) < 0 ? err_nomem(e, "file content") : 0;
+	if (b && need < in->tail_max)
 		need = in->tail_max;
 	b = new_block(in, (need + BLOCK_GRAIN - 1) / BLOCK_GRAIN * BLOCK_GRAIN);
 	if (!b)
@@ -526,7 +531,7 @@ static int take_put(struct stage_content *c, size_t size, unsigned how, struct e
 	mutex_lock(&in->lock);
 	harvest_locked(in);
 	while (rc > 0) {
-		bool full = in->under_way > 0 && in->under_way + size > UNDER_WAY_MAX;
+		bool full = in->under_way > 0 && in->under_way + size > in->under_way_max;
 
 		if (!takes_locked(c, how))
 			rc = err_set(e, ENOTCONN, "repository: not open for writing");
@@ -664,10 +669,10 @@ int ingest_land(struct stage_content *c, struct err *e)
 
 		if (in->failure.code)
 			rc = failure_locked(in, e);
-		else if (!in->put || !f)
-			rc = err_set(e, ENOTCONN, "repository: not open for writing");
 		else if (in->putting)
 			wait_locked(in);
+		else if (!in->put || !f)
+			rc = err_set(e, ENOTCONN, "repository: not open for writing");
 		else
 			rc = wait_for_locked(in, f->number, e);
 		land_locked(c);
@@ -717,12 +722,11 @@ int ingest_detach(struct ingest *in, struct err *e)
 	mutex_lock(&in->lock);
 	while (in->putting)
 		wait_locked(in);
+	in->putting = true; /* until it is dropped: nobody gives it anything more */
 	if (in->put && in->queue.first) {
-		in->putting = true;
 		mutex_unlock(&in->lock);
 		rc = put_wait(in->put, put_count(in->put) - 1, &why);
 		mutex_lock(&in->lock);
-		in->putting = false;
 		if (rc < 0)
 			fail_locked(in, rc, &why);
 		harvest_locked(in);
@@ -736,6 +740,7 @@ int ingest_detach(struct ingest *in, struct err *e)
 	in->under_way = 0;
 	rc = in->put && in->failure.code ? failure_locked(in, e) : 0;
 	in->put = NULL;
+	in->putting = false;
 	wake_locked(in);
 	mutex_unlock(&in->lock);
 	return rc;
@@ -771,6 +776,7 @@ int ingest_new(struct ingest **out, const struct ingest_options *options, struct
 		rc = spill_open(&in->spill, options->spill_dir, e);
 	if (rc < 0)
 		return rc;
+	in->under_way_max = (cpu_count() + UNDER_WAY_MORE) * (size_t)UNDER_WAY_EACH;
 	in->chunk_max = chunker_max(in->chunker);
 	in->tail_max = in->chunk_max + PIECE;
 	in->fixed = options->chunker.algorithm == CHUNKER_FIXED;
@@ -818,6 +824,8 @@ void ingest_stats(struct ingest *in, struct ingest_stats *out)
 	mutex_unlock(&in->lock);
 	out->spill_bytes = spill_used(in->spill);
 }
+
+static_assert(sizeof(struct stage_content) <= 128, "there may be millions of them");
 
 struct stage_content *staged_new(struct ingest *in)
 {

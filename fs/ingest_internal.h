@@ -123,12 +123,12 @@ struct ingest {
 
 	struct put *put; /* NULL: none */
 	bool putting, held;
-	unsigned put_users;      /* who wait for results */
-	struct err failure;      /* of the pipeline */
-	struct flights queue;    /* given, in the order of their numbers */
-	struct flights stranded; /* not stored by a pipeline that failed */
-	size_t under_way;        /* bytes in the queue */
-	struct table fresh;      /* chunk_id -> struct fresh */
+	unsigned put_users;              /* who wait for results */
+	struct err failure;              /* of the pipeline */
+	struct flights queue;            /* given, in the order of their numbers */
+	struct flights stranded;         /* not stored by a pipeline that failed */
+	size_t under_way, under_way_max; /* bytes in the queue */
+	struct table fresh;              /* chunk_id -> struct fresh */
 	uint32_t round;
 	size_t zeros_len; /* of the chunk of zeros that this pipeline stored; 0: none */
 	struct item_chunk zeros;
