@@ -99,8 +99,12 @@ static int store_archive(struct staging *s, const struct listed *row, struct dra
 	struct archive_writer_options options = { .refs = session_refs(s->session) };
 	struct archive_facts facts;
 	unsigned sockets;
-	int rc = archive_writer_new(&w, s->put, s->options.reader->key, &options, e);
+	int rc = options.refs ? 0 : err_set(e, EIO, "the chunk index cannot be kept");
 
+	if (rc == 0)
+		rc = archive_writer_new(&w, s->put, s->options.reader->key, &options, e);
+	if (rc < 0)
+		chunk_refs_free(options.refs);
 	if (rc == 0)
 		rc = collector_new(&collector, &(struct collect_options){ 0 }, e);
 	if (rc == 0)
@@ -303,8 +307,11 @@ static int delete_orphans(struct staging *s, struct err *e)
 static int store_everything(struct staging *s, uint64_t changes, const struct publication *p,
 			    struct err *e)
 {
-	int rc = settle_all(s, e);
+	struct chunk_index *index;
+	int rc = session_chunks(s->session, &index, e); /* what others made is counted, too */
 
+	if (rc == 0)
+		rc = settle_all(s, e);
 	if (rc == 0)
 		rc = commit_archives(s, changes, p, e);
 	if (rc == 0)

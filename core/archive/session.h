@@ -62,7 +62,8 @@ int session_chunks(struct session *s, struct chunk_index **out, struct err *e);
 struct chunk_refs *session_refs(struct session *s);
 
 /* Staged for the next commit.  refs are the session's from now on; may be NULL: then the archive is
- * read when somebody needs the counts. */
+ * read when somebody needs the counts, and nothing can be removed by the same commit (-EINVAL): what
+ * only the new archive needs would go, too. */
 int session_add_archive(struct session *s, struct bytes name, const struct chunk_id *id,
 			struct bytes time_text, struct chunk_refs *refs, struct err *e);
 /* The same for one that takes another's place and holds all that it held, a finished archive its
