@@ -202,7 +202,7 @@ void ingest_committed(struct ingest *in)
 		if (f->refs > 0 && f->round != in->round)
 			kept = table_put(&rest, key, NULL);
 		if (kept)
-			*kept = *f;
+			*kept = (struct fresh){ .refs = f->refs, .durable = true };
 	}
 	table_fini(&in->fresh);
 	in->fresh = rest;
@@ -210,11 +210,32 @@ void ingest_committed(struct ingest *in)
 	mutex_unlock(&in->lock);
 }
 
-static int names_fresh(void *arg, struct extent *x)
+static int names_lost(void *arg, struct extent *x)
 {
-	struct ingest *in = arg;
+	const struct ingest *in = arg;
+	const struct fresh *f = x->kind == EXTENT_CHUNK ? table_get(&in->fresh, &x->id) : NULL;
 
-	return x->kind == EXTENT_CHUNK && table_get(&in->fresh, &x->id);
+	return f && !f->durable;
+}
+
+/* Of what was stored only that is left which a commit has seen. */
+static void forget_lost_locked(struct ingest *in)
+{
+	struct table rest;
+	const void *key;
+	void *value;
+	size_t at = 0;
+
+	table_init(&rest, sizeof(struct chunk_id), sizeof(struct fresh));
+	while (table_next(&in->fresh, &at, &key, &value)) {
+		const struct fresh *f = value;
+		struct fresh *kept = f->durable ? table_put(&rest, key, NULL) : NULL;
+
+		if (kept)
+			*kept = *f;
+	}
+	table_fini(&in->fresh);
+	in->fresh = rest;
 }
 
 void ingest_rolled_back(struct ingest *in)
@@ -222,7 +243,7 @@ void ingest_rolled_back(struct ingest *in)
 	struct stage_content *c;
 
 	mutex_lock(&in->lock);
-	c = in->contents;
+	c = in->fresh.count > 0 ? in->contents : NULL;
 	while (c) {
 		if (c->busy) {
 			/* Meanwhile it may be freed: begin again. */
@@ -232,12 +253,11 @@ void ingest_rolled_back(struct ingest *in)
 			c = in->contents;
 			continue;
 		}
-		if (extents_each(&c->extents, 0, UINT64_MAX, names_fresh, in))
+		if (extents_each(&c->extents, 0, UINT64_MAX, names_lost, in))
 			c->failed = EIO;
 		c = c->next;
 	}
-	table_fini(&in->fresh);
-	table_init(&in->fresh, sizeof(struct chunk_id), sizeof(struct fresh));
+	forget_lost_locked(in);
 	mutex_unlock(&in->lock);
 }
 
@@ -867,6 +887,13 @@ static void abandon_flights_locked(struct stage_content *c)
 		forget_content(&in->stranded, c);
 		a->flights = 0;
 	}
+}
+
+void ingest_abandon(struct stage_content *c)
+{
+	mutex_lock(&c->in->lock);
+	abandon_flights_locked(c);
+	mutex_unlock(&c->in->lock);
 }
 
 void staged_free(struct stage_content *c)

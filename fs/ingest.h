@@ -82,8 +82,9 @@ int ingest_orphans(struct ingest *in, int (*fn)(void *arg, const struct chunk_id
 		   void *arg);
 /* What was stored is durable, the orphans deleted. */
 void ingest_committed(struct ingest *in);
-/* What was stored since the last commit is gone.  Contents that refer to it fail with -EIO from now
- * on, as those do that name a lost chunk: see staged_sync(). */
+/* What was stored and not committed is gone: to be called whenever a transaction ends without a commit,
+ * detached.  Contents that refer to such chunks fail with -EIO from now on, as those do that name a
+ * lost chunk: see staged_sync().  Costs nothing where nothing was stored. */
 void ingest_rolled_back(struct ingest *in);
 
 /* --- contents --- */

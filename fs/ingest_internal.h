@@ -95,10 +95,11 @@ struct stage_content {
 	bool evicted;
 };
 
-/* A chunk that this mount stored since the last commit. */
+/* A chunk that this mount stored, and no commit has given an owner. */
 struct fresh {
-	uint32_t refs;  /* extents of contents */
-	uint32_t round; /* of the last list that named it */
+	uint32_t refs;    /* extents of contents */
+	uint32_t round;   /* of the last list that named it */
+	uint64_t durable; /* it is older than the last commit */
 };
 
 struct ingest {
@@ -161,6 +162,8 @@ int ingest_give(struct stage_content *c, const struct extent *x, struct block *b
 		const uint8_t *p, unsigned how, struct err *e);
 /* Until all flights of it have landed.  It is entered. */
 int ingest_land(struct stage_content *c, struct err *e);
+/* It has no bytes any more: its flights are nobody's. */
+void ingest_abandon(struct stage_content *c);
 /* Tails of others go to the spill until there is room for n more bytes: 1; 0 there is none left. */
 int ingest_relieve(struct ingest *in, size_t n, struct err *e);
 /* References of somebody who has no content for it now. */

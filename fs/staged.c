@@ -806,8 +806,10 @@ static void shrink(struct stage_content *c, uint64_t size)
 		if (a->dirty >= size)
 			a->dirty = UINT64_MAX;
 	}
-	if (size == 0)
+	if (size == 0) {
+		ingest_abandon(c);
 		c->failed = 0;
+	}
 	c->size = size;
 }
 

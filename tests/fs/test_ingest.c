@@ -367,6 +367,22 @@ static void commit(struct world *w, struct file *files, size_t count)
 	read_by_others(w, &w->owned);
 }
 
+/* What was not committed is gone: a file that lost something says so, every other one is as it was. */
+static void roll_back(struct world *w, struct file *files, size_t count)
+{
+	struct err e = ERR_INIT;
+
+	detach(w);
+	good(repo_rollback(w->repo, true, &e), &e);
+	ingest_rolled_back(w->in);
+	for (size_t i = 0; i < count; i++) {
+		if (staged_sync(files[i].c, &e) < 0)
+			set_size(&files[i], 0);
+		good(staged_sync(files[i].c, &e), &e);
+		check_bytes(&files[i], 0, FILE_MAX);
+	}
+}
+
 /* --- tests --- */
 
 enum { FILES = 4 };
@@ -377,7 +393,7 @@ static void random_step(struct world *w, struct file *files, bool copies)
 	size_t off = below(FILE_MAX - 30000), len = 1 + below(below(2) ? 30000 : 600);
 	size_t size = below(FILE_MAX);
 
-	switch (below(copies ? 24 : 22)) {
+	switch (below(copies ? 25 : 23)) {
 	case 0:
 	case 1:
 	case 2:
@@ -409,9 +425,11 @@ static void random_step(struct world *w, struct file *files, bool copies)
 	case 20:
 		if (below(4) == 0)
 			commit(w, files, FILES);
+		else if (below(8) == 0)
+			roll_back(w, files, FILES);
 		break;
-	case 22: copy(f, off, g, below(FILE_MAX - 30000), len); break;
-	case 23: copy(f, 0, g, 0, below(2) ? f->size : len); break;
+	case 23: copy(f, off, g, below(FILE_MAX - 30000), len); break;
+	case 24: copy(f, 0, g, 0, below(2) ? f->size : len); break;
 	default: check_bytes(f, off, len); break;
 	}
 }
@@ -921,6 +939,10 @@ static void orphans_wait_for_their_last_user(void **state)
 	ingest_committed(w.in);
 	assert_int_equal(stats_of(&w).stored_chunks, count);
 	check_bytes(&f, 0, FILE_MAX);
+	detach(&w);
+	good(repo_rollback(w.repo, false, &e), &e);
+	ingest_rolled_back(w.in);
+	good(staged_sync(f.c, &e), &e); /* it was committed, if without an owner */
 	file_close(&f);
 	commit(&w, NULL, 0);
 	assert_int_equal(repo_scan(w.repo, is_owned, &w.owned, &e), 0);
