@@ -571,8 +571,8 @@ struct teller {
 	void *arg;
 };
 
-__attribute__((format(printf, 2, 3))) static void say(const struct teller *t, const char *fmt,
-						      ...)
+__attribute__((format(printf, 3, 4))) static void say(const struct teller *t, bool published,
+						      const char *fmt, ...)
 {
 	char text[600];
 	va_list args;
@@ -581,7 +581,7 @@ __attribute__((format(printf, 2, 3))) static void say(const struct teller *t, co
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
 	if (t->tell)
-		t->tell(t->arg, text);
+		t->tell(t->arg, published, text);
 }
 
 static int end_archive(struct staging *s, const struct left *row, bool publish,
@@ -593,13 +593,13 @@ static int end_archive(struct staging *s, const struct left *row, bool publish,
 	if (!why) {
 		rc = staging_publish(s, row->node, bytes_str(row->name), e);
 		if (rc == 0) {
-			say(teller, "%s: published", row->name);
+			say(teller, true, "%s: published", row->name);
 			return 0;
 		}
 		why = e->msg[0] ? e->msg : strerror(-rc);
 	}
 	log_warning(logger, "%s: left as a checkpoint: %s", row->name, why);
-	say(teller, "%s: left as a checkpoint: %s", row->name, why);
+	say(teller, false, "%s: left as a checkpoint: %s", row->name, why);
 	return rc;
 }
 

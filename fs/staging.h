@@ -46,7 +46,7 @@ int staging_open(struct staging **out, const struct staging_options *options, st
  * refused for want of space or by a failing disk.  Of all others there is a last checkpoint.  tell (may
  * be NULL) gets a sentence for each.  The lock goes back; s is free.
  */
-typedef void staging_tell(void *arg, const char *text);
+typedef void staging_tell(void *arg, bool published, const char *text);
 int staging_close(struct staging *s, bool publish, staging_tell *tell, void *arg,
 		  struct err *e);
 

@@ -116,28 +116,6 @@ static int open_session(struct mount *m, const struct mount_options *o, const ch
 	return rc < 0 ? err_set(e, -rc, "%s: cannot mount: %s", point, strerror(-rc)) : 0;
 }
 
-/* The device number that the kernel gave the mount at `point`, without asking the mount itself. */
-static int device_of(const char *point, unsigned *major, unsigned *minor)
-{
-	FILE *f = fopen("/proc/self/mountinfo", "re");
-	char line[8192], place[4096];
-	unsigned a, b;
-	int rc = -ENOENT;
-
-	if (!f)
-		return -errno;
-	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%*d %*d %u:%u %*s %4095s", &a, &b, place) != 3 ||
-		    strcmp(place, point) != 0)
-			continue;
-		*major = a; /* the last one is on top */
-		*minor = b;
-		rc = 0;
-	}
-	fclose(f);
-	return rc;
-}
-
 /*
  * The kernel reads ahead by 128 KiB on a FUSE mount, whatever is agreed at the start; with
  * requests of 1 MiB a large file costs half as much.  Only root may say so: for others, and
@@ -149,7 +127,7 @@ static void widen_readahead(const char *point)
 	char path[64];
 	FILE *f;
 
-	if (device_of(point, &major, &minor) < 0)
+	if (mount_device(point, &major, &minor) < 0)
 		return;
 	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", major, minor);
 	f = fopen(path, "we");
@@ -248,8 +226,10 @@ static void receive(struct mount *m)
 
 		if (rc == -EINTR || rc == -EAGAIN)
 			continue;
-		if (rc <= 0)
-			break; /* unmounted, or the connection was aborted */
+		if (rc <= 0) { /* unmounted, or the connection was aborted */
+			m->cut_off = rc < 0;
+			break;
+		}
 		fuse_session_process_buf(m->session, &buf);
 	}
 	free(buf.mem);
@@ -304,6 +284,11 @@ int mount_serve(struct mount *m, struct err *e)
 		pthread_kill(thread, SIGTERM); /* it is waiting for one */
 	thread_join(thread);
 	return atomic_load(&m->signal);
+}
+
+bool mount_was_unmounted(const struct mount *m)
+{
+	return atomic_load(&m->signal) == 0 && !m->cut_off;
 }
 
 void mount_close(struct mount *m)

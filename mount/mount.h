@@ -37,6 +37,8 @@ int mount_open(struct mount **out, struct view *view, struct staging *staging,
 	       struct err *e);
 /* Serve until unmounted, or until SIGINT, SIGTERM or SIGHUP; 0, or the signal. */
 int mount_serve(struct mount *m, struct err *e);
+/* After that: has somebody unmounted it, in good order? */
+bool mount_was_unmounted(const struct mount *m);
 void mount_close(struct mount *m); /* does nothing for NULL */
 DEFINE_CLEANUP(struct mount *, mount_close);
 

@@ -34,9 +34,14 @@ struct mount {
 	_Atomic bool stop;     /* the loop shall end */
 	_Atomic bool received; /* the loop has ended */
 	_Atomic int signal;    /* that ended it, or 0 */
+	bool cut_off;          /* the kernel has aborted the connection */
 };
 
 extern const struct fuse_lowlevel_ops mount_ops;
+
+/* point.c: the device number that the kernel gave the mount at `point`, without asking the mount
+ * itself.  -ENOENT. */
+int mount_device(const char *point, unsigned *major, unsigned *minor);
 
 /* ops_read.c */
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);

@@ -45,6 +45,7 @@ static const struct row {
 	{ "chunker_params", TEXT, offsetof(struct mount_options, chunker_params) },
 	{ "spill", TEXT, offsetof(struct mount_options, spill) },
 	{ "resume", TEXT, offsetof(struct mount_options, resume) },
+	{ "on_umount", TEXT, offsetof(struct mount_options, on_umount) },
 	{ "fsname", TEXT, offsetof(struct mount_options, fsname) },
 	{ "subtype", TEXT, offsetof(struct mount_options, subtype) },
 	{ "allow_other", FLAG, offsetof(struct mount_options, allow_other) },
@@ -104,6 +105,7 @@ void mount_options_fini(struct mount_options *o)
 	free(o->chunker_params);
 	free(o->spill);
 	free(o->resume);
+	free(o->on_umount);
 	buf_fini(&o->kernel);
 	*o = (struct mount_options){ 0 };
 }

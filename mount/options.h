@@ -29,6 +29,7 @@ struct mount_options {
 	char *compression, *chunker_params; /* as on the command line; NULL: the defaults */
 	char *spill;                        /* directory; NULL: TMPDIR */
 	char *resume;                       /* an archive to be staged again; NULL */
+	char *on_umount;                    /* \"publish\" (NULL), \"checkpoint\" */
 	/* libfuse's */
 	char *fsname;  /* NULL: "borgfs", by which front ends find our mounts */
 	char *subtype; /* NULL: "alcove" */

@@ -13,6 +13,7 @@
 #include "fs/archives.h"
 #include "fs/versions_tree.h"
 #include "mount/background.h"
+#include "mount/farewell.h"
 #include "mount/mount.h"
 
 #include <errno.h>
@@ -154,16 +155,27 @@ struct opened { /* what a mount stands on, in the order of opening */
 	struct bytes *cmdline;
 	struct staging *staging; /* NULL: read-only */
 	struct mount *mount;
+	struct farewell *farewell;
+	bool publish;   /* what is staged, when unmounted */
+	bool unmounted; /* by somebody who wanted to: not by a signal, nor cut off */
 	struct versions_source versions; /* what the view of versions is made of */
 };
+
+static void tell(void *arg, bool published, const char *text)
+{
+	farewell_tell(arg, published, text);
+}
 
 static void opened_fini(struct opened *o)
 {
 	struct err why = ERR_INIT;
 
 	mount_close(o->mount);
-	if (staging_close(o->staging, true, NULL, NULL, &why) < 0)
+	if (staging_close(o->staging, o->publish && o->unmounted, tell, o->farewell, &why) < 0)
 		log_error("borg.archiver", "%s", why.msg);
+	else
+		farewell_done(o->farewell);
+	farewell_close(o->farewell);
 	free(o->cmdline);
 	reader_close(o->reader);
 	owner_cache_free(o->owners);
@@ -231,6 +243,10 @@ static int parse_staging(const struct mount_options *o, struct staging_options *
 {
 	int rc = 0;
 
+	if (o->on_umount && strcmp(o->on_umount, "publish") != 0 &&
+	    strcmp(o->on_umount, "checkpoint") != 0)
+		return err_set(e, EINVAL, "mount option on_umount: publish or checkpoint");
+
 	out->compression = COMPRESSION_DEFAULT;
 	out->chunker = CHUNKER_DEFAULT;
 	if (o->compression)
@@ -260,6 +276,7 @@ static int open_staging(struct run *run, const struct mount_options *o, struct o
 
 	if (rc < 0)
 		return rc;
+	opened->publish = !o->on_umount || strcmp(o->on_umount, "checkpoint") != 0;
 	opened->cmdline = calloc((size_t)run->argc + 1, sizeof(*opened->cmdline));
 	if (!opened->cmdline)
 		return err_nomem(e, "command line");
@@ -329,8 +346,11 @@ static int serve(struct run *run, const struct mount_args *args, const struct mo
 		log_to_syslog("alcove");
 		rc = background_ready(background, 0, e);
 	}
+	if (rc == 0 && opened.staging)
+		opened.farewell = farewell_listen(point);
 	if (rc == 0)
 		rc = mount_serve(opened.mount, e);
+	opened.unmounted = rc == 0 && mount_was_unmounted(opened.mount);
 	return rc < 0 ? rc : 0;
 }
 

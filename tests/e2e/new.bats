@@ -18,9 +18,10 @@ clean() {
 	out=$(b14 check --verify-data repo 2>&1) && [[ -z $out ]] || fail "1.4: $out"
 }
 
+# Everything is stored when it returns.
 unmounted() {
 	umount_it
-	within 20 not pgrep -f "alcove mount.*$MNT\$"
+	not pgrep -f "alcove mount.*$MNT\$" || within 2 not pgrep -f "alcove mount.*$MNT\$"
 }
 
 # The archive as borg restores it.
@@ -221,7 +222,8 @@ without_flags() { # DIRECTORY
 	start
 	mkdir "$MNT"/new/{full,empty}
 	echo x >"$MNT/new/full/f"
-	unmounted
+	run "$ALCOVE" umount "$MNT"
+	[[ $output == $'full: published\nempty: left as a checkpoint: it is empty' ]]
 	[[ $(b12 list --short repo) == full ]]
 	[[ $(b12 list --short --consider-checkpoints repo) == *empty.checkpoint* ]]
 	clean
@@ -350,4 +352,25 @@ without_flags() { # DIRECTORY
 	[[ $(cat out/log) == $'x\ny' ]]
 	chattr -i -a out/*
 	clean
+}
+
+@test "a signal, an aborted connection, on_umount=checkpoint: nothing is published" {
+	make_repo "$ALCOVE" repokey
+	mountpoint -q /sys/fs/fuse/connections || mount -t fusectl none /sys/fs/fuse/connections
+	for end in term abort option; do
+		if [[ $end == option ]]; then mount_rw on_umount=checkpoint; else mount_rw; fi
+		within 10 sh -c "[ -d '$MNT/new/a' ] || mkdir '$MNT/new/a'"
+		echo $end >"$MNT/new/a/$end"
+		case $end in
+		term) pkill -TERM -f "alcove mount.*$MNT\$" ;;
+		abort) echo 1 >"/sys/fs/fuse/connections/$(stat -c %d "$MNT")/abort" ;;
+		option) umount_it ;;
+		esac
+		within 20 not pgrep -f "alcove mount.*$MNT\$"
+		! mounted || umount -l "$MNT"
+		[[ $(b12 list --short --consider-checkpoints repo) == a.checkpoint ]]
+		clean
+	done
+	mkdir out && (cd out && b12 extract ../repo::a.checkpoint)
+	[[ $(ls out) == $'abort\noption\nterm' ]]
 }
