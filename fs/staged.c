@@ -304,6 +304,7 @@ struct reading {
 	bool may_wait;
 	uint64_t off, end;
 	size_t used;        /* of out->own */
+	bool next_chunk;    /* it has come to the start of a chunk */
 	struct buf missing; /* of struct missing */
 	struct err *e;
 };
@@ -357,6 +358,7 @@ static int read_extent(struct reading *r, const struct extent *x)
 	size_t n = (size_t)(min64(extent_end(x), r->end) - r->off);
 	int rc;
 
+	r->next_chunk |= r->off == x->off && x->kind == EXTENT_CHUNK;
 	if (is_hole(x))
 		rc = content_range_add_zeros(r->out, n);
 	else if (x->kind == EXTENT_CHUNK)
@@ -365,6 +367,25 @@ static int read_extent(struct reading *r, const struct extent *x)
 		rc = read_copy(r, x, n);
 	r->off += n;
 	return rc;
+}
+
+enum { AHEAD = 3 };
+
+/* Who reads on from chunk to chunk finds the next ones in memory. */
+static void look_ahead(const struct reading *r)
+{
+	struct chunk_want wants[AHEAD];
+	uint64_t off = r->end;
+	size_t count = 0;
+	struct extent x;
+
+	while (count < AHEAD && extents_at(&r->c->extents, off, &x) && x.kind == EXTENT_CHUNK &&
+	       !x.zeros) {
+		wants[count++] = (struct chunk_want){ .id = x.id, .size = x.size };
+		off = extent_end(&x);
+	}
+	if (count > 0)
+		fetch_ahead(r->c->in->fetch, wants, count);
 }
 
 static int plan_read(struct reading *r)
@@ -378,6 +399,8 @@ static int plan_read(struct reading *r)
 		rc = read_extent(r, &x);
 	if (rc == 0 && r->off < r->end)
 		rc = read_copy(r, NULL, (size_t)(r->end - r->off));
+	if (rc == 0 && r->next_chunk)
+		look_ahead(r);
 	return rc;
 }
 
