@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 enum {
@@ -30,6 +31,7 @@ enum {
 	WRITERS = 4,
 	READ_AHEAD_KIB = 1024,
 	FOLLOW_MS = 1000, /* between two looks at the repository */
+	LAZY_LOOKS = 5,
 	KICK_MS = 20,
 	KICK_SIGNAL = SIGUSR1, /* wakes the receiver from poll(2) */
 };
@@ -142,6 +144,7 @@ int mount_open(struct mount **out, struct view *view, struct staging *staging,
 	       struct err *e)
 {
 	CLEANUP(mount_closep) struct mount *m = calloc(1, sizeof(*m));
+	unsigned major, minor;
 	int rc;
 
 	if (!m) {
@@ -160,6 +163,11 @@ int mount_open(struct mount **out, struct view *view, struct staging *staging,
 	if (rc < 0)
 		return rc;
 	widen_readahead(point);
+	m->point = strdup(point);
+	if (!m->point)
+		return err_nomem(e, point);
+	if (mount_device(point, &major, &minor) == 0)
+		m->device = makedev(major, minor);
 	*out = TAKE(m);
 	return 0;
 }
@@ -178,9 +186,24 @@ static void tell_kernel(void *arg, uint64_t dir, struct bytes name)
 		fuse_lowlevel_notify_inval_inode(m->session, dir, 0, 0);
 }
 
+/* Is it there, where it was mounted? */
+static bool is_mounted(const struct mount *m)
+{
+	unsigned major, minor;
+
+	return mount_device(m->point, &major, &minor) == 0 &&
+	       makedev(major, minor) == m->device;
+}
+
 static void follow(struct mount *m)
 {
 	struct err err = ERR_INIT;
+
+	/* Gone, and still in use: it was unmounted lazily.  Any unmounting takes a moment. */
+	if (m->staging && !m->cut_off)
+		m->looks_gone = is_mounted(m) ? 0 : m->looks_gone + 1;
+	if (m->looks_gone >= LAZY_LOOKS)
+		m->cut_off = true;
 
 	if (view_refresh(m->view, tell_kernel, m, &err) < 0 && err.msg[0])
 		reply_log_error(m->log, err.msg);
@@ -226,10 +249,8 @@ static void receive(struct mount *m)
 
 		if (rc == -EINTR || rc == -EAGAIN)
 			continue;
-		if (rc <= 0) { /* unmounted, or the connection was aborted */
-			m->cut_off = rc < 0;
-			break;
-		}
+		if (rc <= 0)
+			break; /* unmounted, or the connection was aborted */
 		fuse_session_process_buf(m->session, &buf);
 	}
 	free(buf.mem);
@@ -279,6 +300,7 @@ int mount_serve(struct mount *m, struct err *e)
 	if (rc < 0)
 		return rc;
 	receive(m);
+	m->cut_off |= is_mounted(m); /* the connection was aborted */
 	atomic_store(&m->received, true);
 	if (!atomic_exchange(&m->stop, true))
 		pthread_kill(thread, SIGTERM); /* it is waiting for one */
@@ -304,5 +326,6 @@ void mount_close(struct mount *m)
 		fuse_session_destroy(m->session);
 	ahead_free(m->ahead);
 	reply_log_free(m->log);
+	free(m->point);
 	free(m);
 }

@@ -34,7 +34,10 @@ struct mount {
 	_Atomic bool stop;     /* the loop shall end */
 	_Atomic bool received; /* the loop has ended */
 	_Atomic int signal;    /* that ended it, or 0 */
-	bool cut_off;          /* the kernel has aborted the connection */
+	unsigned looks_gone;   /* how often it was not where it was mounted; the follower's */
+	_Atomic bool cut_off;  /* aborted, or unmounted while in use */
+	char *point;
+	dev_t device; /* that the kernel gave it */
 };
 
 extern const struct fuse_lowlevel_ops mount_ops;

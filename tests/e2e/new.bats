@@ -368,7 +368,8 @@ without_flags() { # DIRECTORY
 		esac
 		within 20 not pgrep -f "alcove mount.*$MNT\$"
 		! mounted || umount -l "$MNT"
-		[[ $(b12 list --short --consider-checkpoints repo) == a.checkpoint ]]
+		b12 list --short --consider-checkpoints repo >names 2>&1
+		[[ $(<names) == a.checkpoint ]] || fail "$end: $(<names)"
 		clean
 	done
 	mkdir out && (cd out && b12 extract ../repo::a.checkpoint)
