@@ -420,7 +420,7 @@ const struct command command_mount = {
 	.name = "mount",
 	.summary = "mount repository",
 	.description =
-		"Mounts a repository, or one archive, as a read-only file system.  Each "
+		"Mounts a repository, or one archive, as a file system.  Each "
 		"archive\n"
 		"is a directory; it is read when first entered.  Archives made or deleted\n"
 		"meanwhile appear and vanish by themselves, and no lock is held.\n"
@@ -434,6 +434,15 @@ const struct command command_mount = {
 		"  umask=OCTAL          cleared from all modes\n"
 		"  cache_size=BYTES     chunks kept in memory (K, M, G may follow)\n"
 		"  subdir=PATH          show this directory as the root\n"
+		"  rw                   with a directory new/, in which archives are made "
+		"(being "
+		"built)\n"
+		"  staging=NAME         another name for it\n"
+		"  compression=, chunker_params=  of what is written there, as for create\n"
+		"  on_umount=publish|checkpoint   what becomes of what was written there\n"
+		"  resume=ARCHIVE       a checkpoint of others, to go on there\n"
+		"  keep_lock            once taken, the lock is kept until unmounted\n"
+		"  spill=DIRECTORY      for what does not fit into memory (default: TMPDIR)\n"
 		"  allow_other, allow_root, fsname=, subtype=, auto_unmount, debug, nodev, "
 		"...\n"
 		"                       as other FUSE file systems have them\n"
