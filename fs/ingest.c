@@ -218,6 +218,99 @@ static int names_lost(void *arg, struct extent *x)
 	return f && !f->durable;
 }
 
+/* A place in the list of contents that stays while they come and go: a content of nobody. */
+static void place_mark_locked(struct ingest *in, struct stage_content *mark,
+			      struct stage_content *after)
+{
+	struct stage_content **at = after ? &after->next : &in->contents;
+
+	mark->prev = after;
+	mark->next = *at;
+	*at = mark;
+	if (mark->next)
+		mark->next->prev = mark;
+}
+
+static void remove_mark_locked(struct ingest *in, const struct stage_content *mark)
+{
+	*(mark->prev ? &mark->prev->next : &in->contents) = mark->next;
+	if (mark->next)
+		mark->next->prev = mark->prev;
+}
+
+/* Each content in turn, not busy; fn may mark it busy, release the lock and take it again, and be
+ * not busy at its end. */
+static void each_content_locked(struct ingest *in,
+				void (*fn)(void *arg, struct stage_content *c), void *arg)
+{
+	struct stage_content mark = { .in = in };
+
+	place_mark_locked(in, &mark, NULL);
+	while (mark.next) {
+		struct stage_content *c = mark.next;
+
+		if (c->busy) {
+			in->waiters++;
+			cond_wait(&in->changed, &in->lock);
+			in->waiters--;
+			continue; /* it may have been freed */
+		}
+		remove_mark_locked(in, &mark);
+		place_mark_locked(in, &mark, c);
+		fn(arg, c);
+	}
+	remove_mark_locked(in, &mark);
+}
+
+struct rescue {
+	struct ingest *in;
+	int rc;
+	struct err *err;
+};
+
+static bool is_uncommitted(struct ingest *in, struct extent *x)
+{
+	bool lost;
+
+	mutex_lock(&in->lock);
+	lost = names_lost(in, x);
+	mutex_unlock(&in->lock);
+	return lost;
+}
+
+static void rescue_content(void *arg, struct stage_content *c)
+{
+	struct rescue *r = arg;
+	int rc;
+
+	if (!extents_each(&c->extents, 0, UINT64_MAX, names_lost, r->in))
+		return;
+	c->busy = true;
+	mutex_unlock(&r->in->lock);
+	rc = content_spill_chunks(c, is_uncommitted, r->rc == 0 ? r->err : NULL);
+	if (r->rc == 0)
+		r->rc = rc;
+	content_leave(c);
+	mutex_lock(&r->in->lock);
+}
+
+int ingest_rescue(struct ingest *in, struct err *e)
+{
+	struct rescue r = { .in = in, .err = e };
+
+	mutex_lock(&in->lock);
+	if (in->fresh.count > 0)
+		each_content_locked(in, rescue_content, &r);
+	mutex_unlock(&in->lock);
+	return r.rc;
+}
+
+static void lose_content(void *arg, struct stage_content *c)
+{
+	if (extents_each(&c->extents, 0, UINT64_MAX, names_lost, arg))
+		c->failed = EIO;
+}
+
 /* Of what was stored only that is left which a commit has seen. */
 static void forget_lost_locked(struct ingest *in)
 {
@@ -240,23 +333,9 @@ static void forget_lost_locked(struct ingest *in)
 
 void ingest_rolled_back(struct ingest *in)
 {
-	struct stage_content *c;
-
 	mutex_lock(&in->lock);
-	c = in->fresh.count > 0 ? in->contents : NULL;
-	while (c) {
-		if (c->busy) {
-			/* Meanwhile it may be freed: begin again. */
-			in->waiters++;
-			cond_wait(&in->changed, &in->lock);
-			in->waiters--;
-			c = in->contents;
-			continue;
-		}
-		if (extents_each(&c->extents, 0, UINT64_MAX, names_lost, in))
-			c->failed = EIO;
-		c = c->next;
-	}
+	if (in->fresh.count > 0)
+		each_content_locked(in, lose_content, in);
 	forget_lost_locked(in);
 	mutex_unlock(&in->lock);
 }

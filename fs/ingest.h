@@ -82,6 +82,12 @@ int ingest_orphans(struct ingest *in, int (*fn)(void *arg, const struct chunk_id
 		   void *arg);
 /* What was stored is durable, the orphans deleted. */
 void ingest_committed(struct ingest *in);
+/*
+ * Before a transaction is given up, detached: what was stored in it and is still wanted goes to the
+ * spill, to be stored again by the next.  An error is of the first content that could not be saved;
+ * all others were.
+ */
+int ingest_rescue(struct ingest *in, struct err *e);
 /* What was stored and not committed is gone: to be called whenever a transaction ends without a commit,
  * detached.  Contents that refer to such chunks fail with -EIO from now on, as those do that name a
  * lost chunk: see staged_sync().  Costs nothing where nothing was stored. */

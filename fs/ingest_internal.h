@@ -189,6 +189,9 @@ void content_taint(struct stage_content *c, uint64_t off); /* dirty from there, 
 /* Bytes, wherever they are.  Waits. */
 int content_copy_out(struct stage_content *c, uint64_t off, uint8_t *out, size_t len,
 		     struct err *e);
+/* What is in these chunks, into the spill. */
+int content_spill_chunks(struct stage_content *c,
+			 bool (*which)(struct ingest *in, struct extent *x), struct err *e);
 int content_spill_tail(struct stage_content *c, struct err *e);
 
 /* --- staged_settle.c --- */

@@ -1191,7 +1191,8 @@ static int place_hole(struct stage_content *c, const struct extent *instead, str
 	return content_place(c, &x, e);
 }
 
-static int evict(struct stage_content *c, struct err *e)
+int content_spill_chunks(struct stage_content *c,
+			 bool (*which)(struct ingest *in, struct extent *x), struct err *e)
 {
 	CLEANUP(cleanup_freep) uint8_t *bytes = malloc(PIECE);
 	struct extent x;
@@ -1200,16 +1201,24 @@ static int evict(struct stage_content *c, struct err *e)
 	for (uint64_t off = 0; rc == 0 && extents_at(&c->extents, off, &x);) {
 		size_t n = (size_t)min64(extent_end(&x) - off, x.zeros ? x.len : PIECE);
 
-		if (x.zeros) {
-			rc = place_hole(c, &x, e);
-		} else if (extent_is_chunk(&x)) {
-			rc = copy_extent(c, &x, off - x.off, bytes, n, e);
-			if (rc == 0)
+		if (extent_is_chunk(&x) && which(c->in, &x)) {
+			if (x.zeros)
+				rc = place_hole(c, &x, e);
+			else
+				rc = copy_extent(c, &x, off - x.off, bytes, n, e);
+			if (rc == 0 && !x.zeros)
 				rc = write_spilled(c, off, (struct bytes){ bytes, n }, e);
 		}
 		off += n;
 	}
 	return rc;
+}
+
+static bool any_chunk(struct ingest *in, struct extent *x)
+{
+	(void)in;
+	(void)x;
+	return true;
 }
 
 int staged_evict(struct stage_content *c, struct err *e)
@@ -1219,7 +1228,7 @@ int staged_evict(struct stage_content *c, struct err *e)
 	if (rc < 0)
 		return rc;
 	c->evicted = true;
-	rc = evict(c, e);
+	rc = content_spill_chunks(c, any_chunk, e);
 	content_leave(c);
 	return rc;
 }

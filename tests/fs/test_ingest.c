@@ -367,16 +367,20 @@ static void commit(struct world *w, struct file *files, size_t count)
 	read_by_others(w, &w->owned);
 }
 
-/* What was not committed is gone: a file that lost something says so, every other one is as it was. */
+/* What was not committed is gone: a file that lost something says so, every other one is as it was;
+ * none has lost anything that was rescued. */
 static void roll_back(struct world *w, struct file *files, size_t count)
 {
+	bool rescued = below(2);
 	struct err e = ERR_INIT;
 
 	detach(w);
+	if (rescued)
+		good(ingest_rescue(w->in, &e), &e);
 	good(repo_rollback(w->repo, true, &e), &e);
 	ingest_rolled_back(w->in);
 	for (size_t i = 0; i < count; i++) {
-		if (staged_sync(files[i].c, &e) < 0)
+		if (!rescued && staged_sync(files[i].c, &e) < 0)
 			set_size(&files[i], 0);
 		good(staged_sync(files[i].c, &e), &e);
 		check_bytes(&files[i], 0, FILE_MAX);
@@ -774,16 +778,15 @@ static int write_noise(struct file *f, size_t len, struct err *e)
 	return rc;
 }
 
-/* The repository is full: the writer is told, what was stored is lost with the transaction, what was not
- * is kept for the next pipeline. */
-static void a_full_repository(void **state)
+/* The repository is full: the writer is told, what was stored is lost with the
+ * transaction unless it is rescued, what was not is kept for the next pipeline. */
+static void fill_repository(bool rescued)
 {
 	struct file f, kept;
 	struct world w;
 	struct err e = ERR_INIT;
 	int rc;
 
-	(void)state;
 	random_state = 12345;
 	begin(&w, PARAMS, MEMORY, 300000);
 	attach(&w);
@@ -799,12 +802,14 @@ static void a_full_repository(void **state)
 	assert_int_equal(staged_settle(kept.c, &e), -EDQUOT);
 	assert_int_equal(ingest_detach(w.in, &e), -EDQUOT);
 	put_close(TAKE(w.put));
+	if (rescued)
+		good(ingest_rescue(w.in, &e), &e);
 	good(repo_rollback(w.repo, true, &e), &e);
 	ingest_rolled_back(w.in);
-	assert_int_equal(staged_sync(f.c, &e), -EIO);
+	assert_int_equal(staged_sync(f.c, &e), rescued ? 0 : -EIO);
 	assert_int_equal(
 		staged_write(f.c, 0, (struct bytes){ (const uint8_t *)"x", 1 }, true, &e),
-		-EIO);
+		rescued ? 0 : -EIO);
 	good(staged_sync(kept.c, &e), &e);
 	check_bytes(&kept, 0, FILE_MAX);
 	set_size(&f, 0); /* forgets it, and frees what was on its way */
@@ -817,6 +822,13 @@ static void a_full_repository(void **state)
 	file_close(&f);
 	file_close(&kept);
 	end(&w);
+}
+
+static void a_full_repository(void **state)
+{
+	(void)state;
+	fill_repository(false);
+	fill_repository(true);
 }
 
 /* What was given to a pipeline that failed goes into the next one. */
