@@ -268,9 +268,13 @@ struct rescue {
 	struct err *err;
 };
 
+/* What was not stored need not fill the next pipeline before anybody settles it. */
 static bool is_uncommitted(struct ingest *in, struct extent *x)
 {
 	bool lost;
+
+	if (x->kind == EXTENT_FLIGHT)
+		return true;
 
 	mutex_lock(&in->lock);
 	lost = names_lost(in, x);
@@ -283,13 +287,16 @@ static void rescue_content(void *arg, struct stage_content *c)
 	struct rescue *r = arg;
 	int rc;
 
-	if (!extents_each(&c->extents, 0, UINT64_MAX, names_lost, r->in))
+	if (!(c->active && c->active->flights > 0) &&
+	    !extents_each(&c->extents, 0, UINT64_MAX, names_lost, r->in))
 		return;
 	c->busy = true;
 	mutex_unlock(&r->in->lock);
 	rc = content_spill_chunks(c, is_uncommitted, r->rc == 0 ? r->err : NULL);
 	if (r->rc == 0)
 		r->rc = rc;
+	if (rc == 0)
+		ingest_abandon(c);
 	content_leave(c);
 	mutex_lock(&r->in->lock);
 }
@@ -299,7 +306,8 @@ int ingest_rescue(struct ingest *in, struct err *e)
 	struct rescue r = { .in = in, .err = e };
 
 	mutex_lock(&in->lock);
-	if (in->fresh.count > 0)
+	assert(!in->put);
+	if (in->fresh.count > 0 || in->stranded.first)
 		each_content_locked(in, rescue_content, &r);
 	mutex_unlock(&in->lock);
 	return r.rc;
