@@ -375,3 +375,20 @@ without_flags() { # DIRECTORY
 	mkdir out && (cd out && b12 extract ../repo::a.checkpoint)
 	[[ $(ls out) == $'abort\noption\nterm' ]]
 }
+
+@test "a file under random operations, across checkpoints: no byte differs, and borg restores it" {
+	start
+	mkdir "$MNT/new/a"
+	seed=${ALCOVE_TEST_SEED:-$RANDOM$RANDOM}
+	echo "# seed $seed" >&3
+	for i in 1 2; do
+		"$(dirname "$(readlink -f "$ALCOVE")")/tests/support/file_storm" "$MNT/new/a/f$i" "$seed$i" "$(soak 3000 500000)"
+		cp "$MNT/new/a/f$i" "f$i"
+	done
+	mv "$MNT/new/a" "$MNT/a"
+	unmounted
+	clean
+	mkdir out && (cd out && b12 extract ../repo::a)
+	cmp f1 out/f1
+	cmp f2 out/f2
+}
