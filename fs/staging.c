@@ -20,6 +20,7 @@
 
 enum {
 	SLAB_SPARE = 2 << 20,  /* bytes of a slab beyond the longest chunk */
+	MEND_S = 3,            /* between two tries to store again after a failure */
 	RETRY_S = 30,          /* after a commit that failed */
 	LOOK_MS = 500,         /* between two looks at the clock */
 	WRITERS_WAIT_MS = 1000 /* for files to be closed before publishing */
@@ -119,6 +120,7 @@ static int open_session(struct staging *s, struct err *e)
 		.prompt = s->options.prompt,
 		.lock_wait = s->options.lock_wait,
 		.operation = MANIFEST_WRITE,
+		.rescue = true,
 	};
 	int rc = session_begin(&s->session, s->options.reader, &options, e);
 
@@ -134,16 +136,34 @@ static int open_session(struct staging *s, struct err *e)
 	return rc;
 }
 
+/* What was stored and is not committed is taken back first: to be stored again by the next one. */
 static int close_session(struct staging *s, struct err *e)
 {
 	struct session *session = s->session;
+	struct err why = ERR_INIT;
+	int failed = s->put ? put_failure(s->put, NULL) : -ENOMEM;
 
 	if (!session)
 		return 0;
+	if (failed != -ENOMEM)
+		session_failed(session, failed);
 	staging_close_pipeline(s);
+	if (ingest_rescue(s->ingest, &why) < 0)
+		log_error(logger, "staged content is lost: %s", why.msg);
+	ingest_rolled_back(s->ingest);
 	s->session = NULL;
 	s->seen = staging_manifest_hash(s);
 	return session_end(session, e);
+}
+
+/* After a failure the transaction is of no use any more: another one, with all that was accepted. */
+static int begin_again(struct staging *s, struct err *e)
+{
+	struct err why = ERR_INIT;
+
+	if (close_session(s, &why) < 0)
+		log_error(logger, "%s", why.msg);
+	return open_session(s, e);
 }
 
 /* --- changes and the gate --- */
@@ -162,7 +182,7 @@ static int open_for_change(struct staging *s, struct err *e)
 	int rc;
 
 	mutex_lock(&s->committing);
-	rc = open_session(s, e);
+	rc = s->session ? 0 : open_session(s, e);
 	mutex_unlock(&s->committing);
 	set_state(s, rc == 0 ? OPEN : CLOSED);
 	return rc;
@@ -275,13 +295,36 @@ static int commit(struct staging *s, const struct publication *p, struct err *e)
 {
 	uint64_t changes = close_gate(s);
 	struct err why = ERR_INIT;
-	int rc = staging_commit(s, changes, p, e);
+	int rc = staging_commit(s, changes, p, e), reopened;
 
 	if (rc == 0 && p)
 		rc = stage_freeze(s->stage, p->node);
 	clock_gettime(CLOCK_MONOTONIC, &s->last_commit);
-	if (staging_open_pipeline(s, &why) < 0)
+	reopened = rc < 0 ? begin_again(s, &why) : staging_open_pipeline(s, &why);
+	if (reopened < 0) {
 		log_error(logger, "%s", why.msg);
+		(void)close_session(s, &why);
+		set_state(s, CLOSED); /* the next change tries */
+	}
+	open_gate(s);
+	return rc;
+}
+
+/* Chunks can no longer be stored, say for want of space: once there is some, they can. */
+static int mend_pipeline(struct staging *s, struct err *e)
+{
+	int rc = 0;
+
+	if (!s->session || !s->put || put_failure(s->put, NULL) == -ENOMEM ||
+	    seconds_since(&s->mended_at) < MEND_S)
+		return 0;
+	clock_gettime(CLOCK_MONOTONIC, &s->mended_at);
+	(void)close_gate(s);
+	rc = begin_again(s, e);
+	if (rc < 0) {
+		(void)close_session(s, NULL);
+		set_state(s, CLOSED);
+	}
 	open_gate(s);
 	return rc;
 }
@@ -297,14 +340,28 @@ static uint64_t changes_now(struct staging *s, double *idle)
 	return changes;
 }
 
+/* After a failure that has closed it, with changes that are not durable. */
+static int reopen(struct staging *s, struct err *e)
+{
+	int rc = open_session(s, e);
+
+	if (rc == 0)
+		set_state(s, OPEN);
+	return rc;
+}
+
 int staging_checkpoint(struct staging *s, struct err *e)
 {
 	double idle;
 	int rc = 0;
 
 	mutex_lock(&s->committing);
-	if (s->session && changes_now(s, &idle) != s->committed)
-		rc = commit(s, NULL, e);
+	if (changes_now(s, &idle) != s->committed) {
+		if (!s->session)
+			rc = reopen(s, e);
+		if (rc == 0)
+			rc = commit(s, NULL, e);
+	}
 	mutex_unlock(&s->committing);
 	return rc;
 }
@@ -341,6 +398,7 @@ static void keep(struct staging *s)
 		return;
 	}
 	(void)staging_try_resume(s, NULL);
+	(void)mend_pipeline(s, NULL);
 	dirty = s->session && changes_now(s, &idle) != s->committed;
 	if (dirty && (seconds_since(&s->last_commit) >= s->options.checkpoint_s ||
 		      (s->options.idle_s && idle >= s->options.idle_s)))

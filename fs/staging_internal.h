@@ -58,7 +58,7 @@ struct staging {
 	struct table drafts;  /* node -> struct draft */
 	uint64_t committed;   /* changes that are durable */
 	struct chunk_id seen; /* hash of the manifest when the lock went back */
-	struct timespec last_commit, failed_at;
+	struct timespec last_commit, failed_at, mended_at;
 	bool failed; /* the keeper's last commit */
 
 	pthread_t keeper;

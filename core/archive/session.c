@@ -31,6 +31,7 @@ struct session_private {
 	size_t missing;
 	bool behind;  /* an archive was added that the index does not know, */
 	bool unknown; /* ... since the last commit */
+	int failed;   /* the commit, with this; what was stored is still there */
 };
 
 /* --- begin --- */
@@ -96,7 +97,19 @@ int session_begin(struct session **out, struct reader *r, const struct session_o
 	return 0;
 }
 
+/* Room that is needed to go on is given back at once. */
+static void roll_back(struct session *s)
+{
+	(void)repo_rollback(s->reader->repo, s->priv->failed == -ENOSPC, NULL);
+	s->priv->failed = 0;
+}
+
 /* --- end --- */
+
+void session_failed(struct session *s, int rc)
+{
+	s->priv->failed = rc;
+}
 
 static void remove_index_dir(struct session *s)
 {
@@ -116,6 +129,8 @@ static int finish(struct session *s, struct err *e)
 	}
 	manifest_draft_free(s->draft);
 	nonces_close(s->nonces);
+	if (s->priv && s->priv->failed)
+		roll_back(s);
 	if (s->priv && s->priv->locked)
 		rc = repo_unlock(s->reader->repo, e);
 	free(s->priv);
@@ -518,7 +533,9 @@ int session_commit(struct session *s, struct err *e)
 	if (rc < 0) {
 		if (s->priv->index)
 			chunk_index_abort(s->priv->index);
-		(void)repo_rollback(s->reader->repo, rc == -ENOSPC, NULL);
+		s->priv->failed = rc;
+		if (!s->priv->options.rescue)
+			roll_back(s);
 		return rc;
 	}
 	commit_index(s, &hash);

@@ -392,3 +392,29 @@ without_flags() { # DIRECTORY
 	cmp f1 out/f1
 	cmp f2 out/f2
 }
+
+@test "a full disk, a quota: told to who writes; what was staged before is kept, and published when there is room" {
+	mkdir small && mount -t tmpfs -o size=80m none small
+	for kind in disk quota; do
+		rm -rf small/*
+		limit=()
+		[[ $kind == disk ]] || limit=(--storage-quota 60M)
+		"$ALCOVE" init -e repokey "${limit[@]}" small/repo 2>/dev/null
+		"$ALCOVE" config small/repo max_segment_size 1000000 # one must be free, for a commit to be begun
+		mount_it -o rw small/repo
+		mkdir "$MNT/new/a"
+		head -c 20000000 /dev/urandom >keep
+		cp keep "$MNT/new/a/keep"
+		sync "$MNT/new/a"
+		run ! sh -c "head -c 90000000 /dev/urandom >'$MNT/new/a/big' && sync '$MNT/new/a/big'"
+		rm "$MNT/new/a/big"
+		within 60 sh -c "echo more >>'$MNT/new/a/more' && sync '$MNT/new/a'"
+		mv "$MNT/new/a" "$MNT/a"
+		umount_it
+		[[ -z $(b12 check --verify-data small/repo 2>&1) ]]
+		rm -rf out && mkdir out && (cd out && b12 extract ../small/repo::a)
+		cmp keep out/keep
+		[[ -s out/more && ! -e out/big ]]
+	done
+	umount small
+}
