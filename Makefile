@@ -33,13 +33,13 @@ TOOL_SRC := $(wildcard tools/*.c)
 TEST_SRC := $(wildcard tests/core/test_*.c tests/fs/test_*.c tests/mount/test_*.c tests/tools/test_*.c tests/conform/test_*.c)
 BENCH_SRC := $(wildcard tests/bench/*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
-SUPPORT_SRC := $(filter-out tests/support/faults.c tests/support/repo_script.c,$(wildcard tests/support/*.c))
+SUPPORT_SRC := $(filter-out tests/support/faults.c tests/support/repo_script.c tests/support/file_storm.c,$(wildcard tests/support/*.c))
 LIB_OBJ := $(LIB_SRC:%.c=$(OUT)/%.o)
 TOOL_OBJ := $(TOOL_SRC:%.c=$(OUT)/%.o)
 TEST_BIN := $(TEST_SRC:%.c=$(OUT)/%)
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(OUT)/%)
 BENCH_BIN := $(BENCH_SRC:%.c=$(OUT)/%)
-FAULTS_BIN := $(OUT)/tests/support/faults.so $(OUT)/tests/support/repo_script
+FAULTS_BIN := $(OUT)/tests/support/faults.so $(OUT)/tests/support/repo_script $(OUT)/tests/support/file_storm
 SUPPORT_OBJ := $(SUPPORT_SRC:%.c=$(OUT)/%.o)
 
 ASAN := VARIANT=asan SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all" \

@@ -43,7 +43,6 @@ struct archives {
 	uint32_t root_index;  /* ... and its node there */
 	struct mutex lock;
 	struct listing *listing; /* guarded by lock; not followed when single */
-	bool stale;              /* of the list; refresh()'s own */
 };
 
 /* --- the list of archives --- */
@@ -490,23 +489,36 @@ static int relist(struct archives *a, view_changed_fn *fn, void *arg, struct err
 {
 	CLEANUP(listing_unrefp) struct listing *old = NULL;
 	struct listing *new = NULL;
+	bool same;
 	int rc = list_archives(a, &new, e);
 
 	if (rc < 0)
 		return rc;
 	old = current_listing(a);
-	if (listing_equal(old, new)) {
-		listing_unref(new);
-		return 0;
-	}
+	same = listing_equal(old, new);
+	if (same)
+		new->changed_ns = old->changed_ns;
 	mutex_lock(&a->lock);
 	listing_unref(a->listing); /* `old` holds one more: nothing is freed under the lock */
 	a->listing = new;
 	mutex_unlock(&a->lock);
+	if (same)
+		return 0;
 	/* Only this function replaces the list, so `new` stays good without a reference. */
 	tell_gone(a, old, new, fn, arg);
 	fn(arg, VIEW_ROOT, (struct bytes){ 0 });
 	return 1;
+}
+
+/* Whoever commits in this process has the reader's manifest renewed already: so it is the list that
+ * is asked which one it is of, and one that cannot be made now is made the next time. */
+static bool is_stale(struct archives *a)
+{
+	struct manifest *m = reader_manifest(a->reader);
+	bool stale = !id_equal(&a->listing->manifest, &m->hash);
+
+	reader_manifest_unref(a->reader, m);
+	return stale;
 }
 
 static int refresh(struct view *v, view_changed_fn *fn, void *arg, struct err *e)
@@ -517,12 +529,7 @@ static int refresh(struct view *v, view_changed_fn *fn, void *arg, struct err *e
 	fetch_rest(a->reader->fetch);
 	if (rc < 0 || a->single)
 		return rc < 0 ? rc : 0;
-	a->stale = a->stale || rc > 0; /* also if the new list cannot be made now */
-	if (!a->stale)
-		return 0;
-	rc = relist(a, fn, arg, e);
-	a->stale = rc < 0;
-	return rc;
+	return is_stale(a) ? relist(a, fn, arg, e) : 0;
 }
 
 /* --- opening and closing --- */

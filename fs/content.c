@@ -24,10 +24,11 @@ void content_fini(struct content *c)
 	c->volume = NULL;
 }
 
-static void range_init(struct content_range *r)
+void content_range_init(struct content_range *r)
 {
 	r->pieces = r->pieces_inline;
 	r->chunks = r->chunks_inline;
+	r->own = NULL;
 	r->count = r->chunk_count = r->len = 0;
 	r->cap = CONTENT_PIECES_INLINE;
 }
@@ -36,11 +37,12 @@ void content_range_fini(struct content_range *r)
 {
 	for (size_t i = 0; i < r->chunk_count; i++)
 		chunk_unref(r->chunks[i]);
+	free(r->own);
 	if (r->pieces != r->pieces_inline)
 		free(r->pieces);
 	if (r->chunks != r->chunks_inline)
 		free(r->chunks);
-	range_init(r);
+	content_range_init(r);
 }
 
 static int range_grow(struct content_range *r)
@@ -66,8 +68,8 @@ static int range_grow(struct content_range *r)
 	return 0;
 }
 
-/* One more piece; a reference to `chunk` (may be NULL) is the range's from now on. */
-static int range_add(struct content_range *r, struct chunk *chunk, const uint8_t *p, size_t len)
+int content_range_add(struct content_range *r, struct chunk *chunk, const uint8_t *p,
+		      size_t len)
 {
 	if (r->count == r->cap && range_grow(r) < 0) {
 		chunk_unref(chunk);
@@ -80,12 +82,12 @@ static int range_add(struct content_range *r, struct chunk *chunk, const uint8_t
 	return 0;
 }
 
-static int range_add_zeros(struct content_range *r, size_t len)
+int content_range_add_zeros(struct content_range *r, size_t len)
 {
 	while (len > 0) {
 		size_t n = len < ZEROS_SIZE ? len : ZEROS_SIZE;
 
-		if (range_add(r, NULL, zeros, n) < 0)
+		if (content_range_add(r, NULL, zeros, n) < 0)
 			return -ENOMEM;
 		len -= n;
 	}
@@ -142,7 +144,8 @@ static int add_chunk(const struct content *c, const struct tree_chunk *tc, uint6
 
 	if (rc <= 0)
 		return rc;
-	rc = chunk ? range_add(out, chunk, chunk->p + skip, len) : range_add_zeros(out, len);
+	rc = chunk ? content_range_add(out, chunk, chunk->p + skip, len)
+		   : content_range_add_zeros(out, len);
 	return rc < 0 ? err_nomem(e, "read") : 1;
 }
 
@@ -181,7 +184,7 @@ static int read_range(const struct content *c, uint64_t off, size_t len, bool wa
 	uint32_t index = 0;
 	int rc;
 
-	range_init(out);
+	content_range_init(out);
 	if (off >= c->file.size)
 		return 1;
 	end = len < c->file.size - off ? off + len : c->file.size;

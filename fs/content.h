@@ -32,6 +32,7 @@ struct content_range {
 	size_t count;
 	size_t len; /* bytes in all */
 	/* private */
+	void *own; /* memory that pieces lie in, freed with the range; may be NULL */
 	struct chunk **chunks;
 	size_t chunk_count, cap;
 	struct iovec pieces_inline[CONTENT_PIECES_INLINE];
@@ -50,5 +51,14 @@ int content_cached(const struct content *c, uint64_t off, size_t len, struct con
 int content_read(const struct content *c, uint64_t off, size_t len, struct content_range *out,
 		 struct err *e);
 void content_range_fini(struct content_range *r);
+
+/* --- for whoever else has content: ingest.h --- */
+
+void content_range_init(struct content_range *r);
+/* One more piece; a reference to `chunk` (may be NULL), which it is in, is the range's from now on,
+ * also when this fails.  -ENOMEM. */
+int content_range_add(struct content_range *r, struct chunk *chunk, const uint8_t *p,
+		      size_t len);
+int content_range_add_zeros(struct content_range *r, size_t len);
 
 #endif

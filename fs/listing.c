@@ -196,6 +196,7 @@ int listing_new(struct listing **out, struct reader *reader, struct inode_number
 	atomic_init(&l->refs, 1);
 	l->changed_ns = now_ns();
 	m = reader_manifest(reader);
+	l->manifest = m->hash;
 	rc = select_archives(&chosen, m, select, e);
 	if (rc == 0)
 		rc = fill_listing(l, numbers, &chosen, e);

@@ -26,7 +26,8 @@ struct listing {
 	struct row *rows; /* by number */
 	struct row **by_name;
 	size_t count;
-	int64_t changed_ns; /* when this list came to be: the root's mtime */
+	struct chunk_id manifest; /* its hash */
+	int64_t changed_ns;       /* when this list came to be: the root's mtime */
 };
 
 /* The list that the manifest now in force gives. */

@@ -22,13 +22,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 enum {
 	WORKERS_MIN = 4, /* more than processors: they mostly wait for a chunk */
 	WORKERS_QUEUE = 4096,
+	WRITERS = 4,
 	READ_AHEAD_KIB = 1024,
 	FOLLOW_MS = 1000, /* between two looks at the repository */
+	LAZY_LOOKS = 5,
 	KICK_MS = 20,
 	KICK_SIGNAL = SIGUSR1, /* wakes the receiver from poll(2) */
 };
@@ -63,9 +66,9 @@ static int add_escaped(struct buf *out, const char *name, const char *value)
 }
 
 /* The list for libfuse and the kernel. */
-static int session_options(const struct mount_options *o, struct buf *out)
+static int session_options(const struct mount_options *o, bool writable, struct buf *out)
 {
-	int rc = buf_append_str(out, "-oro,max_read=1048576");
+	int rc = buf_append_str(out, writable ? "-omax_read=1048576" : "-oro,max_read=1048576");
 
 	if (rc == 0)
 		rc = add_escaped(out, ",fsname=", o->fsname ? o->fsname : "borgfs");
@@ -93,7 +96,8 @@ static int open_session(struct mount *m, const struct mount_options *o, const ch
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	int rc;
 
-	if (session_options(o, &text) < 0 || fuse_opt_add_arg(&args, "alcove") < 0 ||
+	if (session_options(o, m->staging, &text) < 0 ||
+	    fuse_opt_add_arg(&args, "alcove") < 0 ||
 	    fuse_opt_add_arg(&args, (const char *)text.p) < 0) {
 		fuse_opt_free_args(&args);
 		return err_nomem(e, point);
@@ -114,28 +118,6 @@ static int open_session(struct mount *m, const struct mount_options *o, const ch
 	return rc < 0 ? err_set(e, -rc, "%s: cannot mount: %s", point, strerror(-rc)) : 0;
 }
 
-/* The device number that the kernel gave the mount at `point`, without asking the mount itself. */
-static int device_of(const char *point, unsigned *major, unsigned *minor)
-{
-	FILE *f = fopen("/proc/self/mountinfo", "re");
-	char line[8192], place[4096];
-	unsigned a, b;
-	int rc = -ENOENT;
-
-	if (!f)
-		return -errno;
-	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%*d %*d %u:%u %*s %4095s", &a, &b, place) != 3 ||
-		    strcmp(place, point) != 0)
-			continue;
-		*major = a; /* the last one is on top */
-		*minor = b;
-		rc = 0;
-	}
-	fclose(f);
-	return rc;
-}
-
 /*
  * The kernel reads ahead by 128 KiB on a FUSE mount, whatever is agreed at the start; with
  * requests of 1 MiB a large file costs half as much.  Only root may say so: for others, and
@@ -147,7 +129,7 @@ static void widen_readahead(const char *point)
 	char path[64];
 	FILE *f;
 
-	if (device_of(point, &major, &minor) < 0)
+	if (mount_device(point, &major, &minor) < 0)
 		return;
 	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", major, minor);
 	f = fopen(path, "we");
@@ -157,10 +139,12 @@ static void widen_readahead(const char *point)
 	fclose(f);
 }
 
-int mount_open(struct mount **out, struct view *view, const struct mount_options *options,
-	       const char *point, bool foreground, struct err *e)
+int mount_open(struct mount **out, struct view *view, struct staging *staging,
+	       const struct mount_options *options, const char *point, bool foreground,
+	       struct err *e)
 {
 	CLEANUP(mount_closep) struct mount *m = calloc(1, sizeof(*m));
+	unsigned major, minor;
 	int rc;
 
 	if (!m) {
@@ -168,6 +152,7 @@ int mount_open(struct mount **out, struct view *view, const struct mount_options
 		return err_nomem(e, point);
 	}
 	m->view = view;
+	m->staging = staging;
 	m->foreground = foreground;
 	m->posix_acl = !options->ignore_permissions;
 	m->ahead = ahead_new();
@@ -178,6 +163,11 @@ int mount_open(struct mount **out, struct view *view, const struct mount_options
 	if (rc < 0)
 		return rc;
 	widen_readahead(point);
+	m->point = strdup(point);
+	if (!m->point)
+		return err_nomem(e, point);
+	if (mount_device(point, &major, &minor) == 0)
+		m->device = makedev(major, minor);
 	*out = TAKE(m);
 	return 0;
 }
@@ -196,9 +186,24 @@ static void tell_kernel(void *arg, uint64_t dir, struct bytes name)
 		fuse_lowlevel_notify_inval_inode(m->session, dir, 0, 0);
 }
 
+/* Is it there, where it was mounted? */
+static bool is_mounted(const struct mount *m)
+{
+	unsigned major, minor;
+
+	return mount_device(m->point, &major, &minor) == 0 &&
+	       makedev(major, minor) == m->device;
+}
+
 static void follow(struct mount *m)
 {
 	struct err err = ERR_INIT;
+
+	/* Gone, and still in use: it was unmounted lazily.  Any unmounting takes a moment. */
+	if (m->staging && !m->cut_off)
+		m->looks_gone = is_mounted(m) ? 0 : m->looks_gone + 1;
+	if (m->looks_gone >= LAZY_LOOKS)
+		m->cut_off = true;
 
 	if (view_refresh(m->view, tell_kernel, m, &err) < 0 && err.msg[0])
 		reply_log_error(m->log, err.msg);
@@ -286,11 +291,16 @@ int mount_serve(struct mount *m, struct err *e)
 		       workers > WORKERS_MIN ? workers : WORKERS_MIN, WORKERS_QUEUE, e);
 	if (rc < 0)
 		return rc;
+	if (m->staging)
+		rc = pool_open(&m->writers, "alcove-write", WRITERS, WORKERS_QUEUE, e);
+	if (rc < 0)
+		return rc;
 	m->receiver = pthread_self();
 	rc = thread_start(&thread, follower, m, "alcove-follow", e);
 	if (rc < 0)
 		return rc;
 	receive(m);
+	m->cut_off |= is_mounted(m); /* the connection was aborted */
 	atomic_store(&m->received, true);
 	if (!atomic_exchange(&m->stop, true))
 		pthread_kill(thread, SIGTERM); /* it is waiting for one */
@@ -298,11 +308,17 @@ int mount_serve(struct mount *m, struct err *e)
 	return atomic_load(&m->signal);
 }
 
+bool mount_was_unmounted(const struct mount *m)
+{
+	return atomic_load(&m->signal) == 0 && !m->cut_off;
+}
+
 void mount_close(struct mount *m)
 {
 	if (!m)
 		return;
 	pool_close(m->workers);
+	pool_close(m->writers);
 	view_free(m->view);
 	if (m->session && m->mounted && (m->foreground || atomic_load(&m->signal) == 0))
 		fuse_session_unmount(m->session);
@@ -310,5 +326,6 @@ void mount_close(struct mount *m)
 		fuse_session_destroy(m->session);
 	ahead_free(m->ahead);
 	reply_log_free(m->log);
+	free(m->point);
 	free(m);
 }

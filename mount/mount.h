@@ -16,6 +16,7 @@
 #include <stdbool.h>
 
 struct mount;
+struct staging;
 struct view;
 
 /*
@@ -25,15 +26,19 @@ struct view;
 int mount_check_point(const char *point, const char *repository, char **out, struct err *e);
 
 /*
- * Mount.  `view` is the mount's from now on, also when this fails; `point` is absolute.
+ * Mount.  `view` is the mount's from now on, also when this fails; `point` is absolute.  staging: of the
+ * view, and closed after it; NULL: read-only.
  * In the foreground a signal unmounts; in the background it ends the process and leaves an
  * unusable mount behind, as Borg does: an empty folder instead could make a running
  * `rsync --delete` throw away its target.
  */
-int mount_open(struct mount **out, struct view *view, const struct mount_options *options,
-	       const char *point, bool foreground, struct err *e);
+int mount_open(struct mount **out, struct view *view, struct staging *staging,
+	       const struct mount_options *options, const char *point, bool foreground,
+	       struct err *e);
 /* Serve until unmounted, or until SIGINT, SIGTERM or SIGHUP; 0, or the signal. */
 int mount_serve(struct mount *m, struct err *e);
+/* After that: has somebody unmounted it, in good order? */
+bool mount_was_unmounted(const struct mount *m);
 void mount_close(struct mount *m); /* does nothing for NULL */
 DEFINE_CLEANUP(struct mount *, mount_close);
 

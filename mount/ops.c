@@ -1,9 +1,8 @@
 /*
  * ops.c - the table of requests, and what is agreed with the kernel when a mount begins.
  *
- * What is missing here is refused by the kernel (the mount is read-only) or has an answer in
- * libfuse: forget needs nothing, since nodes are numbers and not objects; flush is answered with
- * ENOSYS once and never asked again.
+ * On a read-only mount the kernel refuses by itself what changes something.  Nodes of archives are
+ * numbers and not objects: only what is staged is counted and forgotten.
  */
 
 #include "mount/mount_internal.h"
@@ -36,6 +35,13 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
 				  FUSE_CAP_SPLICE_MOVE | FUSE_CAP_READDIRPLUS_AUTO);
 	m->parallel_dirops = conn->want & FUSE_CAP_PARALLEL_DIROPS;
+	if (m->staging) {
+		want(conn, FUSE_CAP_DONT_MASK); /* where there is a default ACL it is ignored */
+		/* The kernel says with a request of its own what to truncate, and which bits go. */
+		conn->want &= ~(unsigned)(FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_HANDLE_KILLPRIV);
+		return;
+	}
+	/* Said for the whole connection: so not where files are written. */
 	m->no_open = conn->capable & FUSE_CAP_NO_OPEN_SUPPORT;
 	m->no_opendir = conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT;
 }
@@ -54,4 +60,25 @@ const struct fuse_lowlevel_ops mount_ops = {
 	.getxattr = op_getxattr,
 	.listxattr = op_listxattr,
 	.ioctl = op_ioctl,
+	.lseek = op_lseek,
+	.mknod = op_mknod,
+	.mkdir = op_mkdir,
+	.symlink = op_symlink,
+	.create = op_create,
+	.link = op_link,
+	.unlink = op_unlink,
+	.rmdir = op_rmdir,
+	.rename = op_rename,
+	.setattr = op_setattr,
+	.setxattr = op_setxattr,
+	.removexattr = op_removexattr,
+	.write = op_write,
+	.fallocate = op_fallocate,
+	.copy_file_range = op_copy_file_range,
+	.release = op_release,
+	.flush = op_flush,
+	.fsync = op_fsync,
+	.fsyncdir = op_fsync,
+	.forget = op_forget,
+	.forget_multi = op_forget_multi,
 };

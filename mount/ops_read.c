@@ -61,6 +61,19 @@ static int look_up(struct call *c, struct view_entry *entry, struct err *e)
 	return rc == 0 ? 1 : rc;
 }
 
+/* The kernel will know this node, and say when it forgets it. */
+static void count_lookup(const struct call *c, uint64_t node)
+{
+	if (is_staged(node))
+		(void)stage_hold(staging_stage(c->mount->staging), node, 1);
+}
+
+static void uncount_lookup(const struct call *c, uint64_t node)
+{
+	if (is_staged(node))
+		stage_release(staging_stage(c->mount->staging), node, 1);
+}
+
 static void run_lookup(struct call *c)
 {
 	struct fuse_entry_param param = { 0 };
@@ -74,7 +87,9 @@ static void run_lookup(struct call *c)
 		if (!S_ISDIR(entry.st.st_mode))
 			plus_looked_up(&c->mount->plus);
 		fill_param(&entry, &param);
-		fuse_reply_entry(c->req, &param);
+		count_lookup(c, param.ino);
+		if (fuse_reply_entry(c->req, &param) < 0)
+			uncount_lookup(c, param.ino);
 	} else if (entry.name_settled) {
 		param.entry_timeout = FOREVER; /* number 0: the kernel remembers its absence */
 		fuse_reply_entry(c->req, &param);
@@ -145,8 +160,8 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_err(req, ENOSYS); /* from now on the kernel opens by itself */
 		return;
 	}
-	fi->keep_cache = ino != VIEW_ROOT;
-	fi->cache_readdir = ino != VIEW_ROOT;
+	fi->keep_cache = ino != VIEW_ROOT && !is_staged(ino);
+	fi->cache_readdir = fi->keep_cache;
 	fuse_reply_open(req, fi);
 }
 
@@ -161,6 +176,7 @@ struct page { /* one reply to readdir in the making */
 	size_t used, size;
 	uint64_t file_count;
 	bool full;
+	struct buf looked_up; /* staged nodes that the kernel knows through it */
 };
 
 static int add_entry(struct page *page, const char *name, const struct fuse_entry_param *param,
@@ -193,7 +209,21 @@ static int add_child(void *arg, struct bytes name, const struct view_entry *entr
 		if (!page->files)
 			param.ino = 0; /* a name, a number and a kind */
 	}
-	return add_entry(page, (const char *)name.p, &param, cookie + BEHIND_DOTS);
+	if (add_entry(page, (const char *)name.p, &param, cookie + BEHIND_DOTS) != 0)
+		return 1;
+	return page->plus && is_staged(param.ino)
+		       ? buf_append(&page->looked_up, &param.ino, sizeof(param.ino))
+		       : 0;
+}
+
+static void count_lookups(const struct page *page)
+{
+	for (size_t at = 0; at < page->looked_up.len; at += sizeof(uint64_t)) {
+		uint64_t node;
+
+		memcpy(&node, page->looked_up.p + at, sizeof(node));
+		count_lookup(page->call, node);
+	}
 }
 
 /* "." and ".." carry a number and a kind only: no node 0 is looked up. */
@@ -235,8 +265,10 @@ static void list_page(struct call *c, bool plus)
 	} else {
 		if (plus)
 			plus_listed(&c->mount->plus, page.files, page.file_count);
+		count_lookups(&page);
 		fuse_reply_buf(c->req, p, page.used);
 	}
+	buf_fini(&page.looked_up);
 }
 
 static void run_readdir(struct call *c)
@@ -278,7 +310,10 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	const struct mount *m = fuse_req_userdata(req);
 
-	(void)ino;
+	if (is_staged(ino)) {
+		open_staged(req, ino, fi);
+		return;
+	}
 	if (m->no_open) {
 		fuse_reply_err(req, ENOSYS); /* from now on the kernel opens by itself */
 		return;
@@ -316,6 +351,21 @@ static void reply_range(struct call *c, struct content_range *range)
 	content_range_fini(range);
 }
 
+static void run_read_staged(struct call *c)
+{
+	struct content_range range;
+	struct err err = ERR_INIT;
+	int rc = staging_read(c->mount->staging, c->node, c->off, c->size, c->deferred, &range,
+			      &err);
+
+	if (rc == -EAGAIN && !c->deferred)
+		call_defer(c);
+	else if (rc < 0)
+		reply_failure(c, rc, &err);
+	else
+		reply_range(c, &range);
+}
+
 static void run_read(struct call *c)
 {
 	CLEANUP(content_fini) struct content content = { 0 };
@@ -341,12 +391,54 @@ static void run_read(struct call *c)
 
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	struct call c = call_for(req, run_read, ino);
+	struct call c = call_for(req, is_staged(ino) ? run_read_staged : run_read, ino);
 
 	(void)fi;
 	c.size = size;
 	c.off = (uint64_t)off;
-	run_read(&c);
+	c.run(&c);
+}
+
+static void run_lseek(struct call *c)
+{
+	struct view_entry entry;
+	struct err err = ERR_INIT;
+	uint64_t found = c->off;
+	int rc;
+
+	if (is_staged(c->node)) {
+		rc = staging_seek(c->mount->staging, c->node, c->off, (int)c->cmd, c->deferred,
+				  &found);
+	} else {
+		rc = view_entry(c->mount->view, c->node, &entry, &err);
+		if (rc == 0 && c->off >= (uint64_t)entry.st.st_size)
+			rc = -ENXIO;
+		if (rc == 0 && c->cmd == SEEK_HOLE)
+			found = (uint64_t)entry.st.st_size; /* an archive knows of no holes */
+	}
+	if (rc == -EAGAIN && !c->deferred)
+		call_defer(c);
+	else if (rc == -ENXIO)
+		fuse_reply_err(c->req, ENXIO);
+	else if (rc < 0)
+		reply_failure(c, rc, &err);
+	else
+		fuse_reply_lseek(c->req, (off_t)found);
+}
+
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
+{
+	struct call c = call_for(req, run_lseek, ino);
+
+	(void)fi;
+	c.off = (uint64_t)off;
+	c.cmd = (unsigned)whence;
+	if (!c.mount->staging)
+		fuse_reply_err(req, ENOSYS); /* the kernel knows as much, from now on */
+	else if (off < 0)
+		fuse_reply_err(req, ENXIO);
+	else
+		run_lseek(&c);
 }
 
 /* --- extended attributes, flags, the file system --- */
@@ -444,15 +536,38 @@ static void run_ioctl(struct call *c)
 		fuse_reply_ioctl(c->req, 0, &flags, sizeof(flags));
 }
 
+/* The flags that chattr(1) wants the node to have, in either of its two ways. */
+static bool wanted_flags(unsigned cmd, const void *in, size_t in_size, uint32_t *out)
+{
+	struct fsxattr fsx;
+
+	if ((cmd == FS_IOC_SETFLAGS || cmd == FS_IOC32_SETFLAGS) && in_size >= sizeof(*out)) {
+		memcpy(out, in, sizeof(*out));
+		return true;
+	}
+	if (cmd != FS_IOC_FSSETXATTR || in_size < sizeof(fsx))
+		return false;
+	memcpy(&fsx, in, sizeof(fsx));
+	*out = (fsx.fsx_xflags & FS_XFLAG_NODUMP ? FS_NODUMP_FL : 0) |
+	       (fsx.fsx_xflags & FS_XFLAG_IMMUTABLE ? FS_IMMUTABLE_FL : 0) |
+	       (fsx.fsx_xflags & FS_XFLAG_APPEND ? FS_APPEND_FL : 0);
+	return true;
+}
+
 void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned cmd, void *arg,
 	      struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_size,
 	      size_t out_size)
 {
 	struct call c = call_for(req, run_ioctl, ino);
+	uint32_t wanted;
 	size_t need = cmd == FS_IOC_FSGETXATTR ? sizeof(struct fsxattr) : sizeof(uint32_t);
 
-	(void)arg, (void)fi, (void)flags, (void)in, (void)in_size;
+	(void)arg, (void)fi, (void)flags;
 	c.cmd = cmd;
+	if (wanted_flags(cmd, in, in_size, &wanted)) {
+		write_flags(req, ino, wanted);
+		return;
+	}
 	if ((cmd == FS_IOC_GETFLAGS || cmd == FS_IOC32_GETFLAGS || cmd == FS_IOC_FSGETXATTR) &&
 	    out_size >= need)
 		run_ioctl(&c);

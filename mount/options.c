@@ -12,8 +12,9 @@
 #include <string.h>
 
 enum kind {
-	FLAG, /* bool; "=yes", "=0" and the like allowed, as Borg has it */
-	UID,  /* a number or a name */
+	NOT_FLAG, /* clears a FLAG; takes no value */
+	FLAG,     /* bool; "=yes", "=0" and the like allowed, as Borg has it */
+	UID,      /* a number or a name */
 	GID,
 	OCTAL,  /* a mode */
 	SIZE,   /* bytes, with K, M, G, T */
@@ -37,6 +38,14 @@ static const struct row {
 	{ "umask", OCTAL, offsetof(struct mount_options, umask) },
 	{ "cache_size", SIZE, offsetof(struct mount_options, cache_size) },
 	{ "subdir", TEXT, offsetof(struct mount_options, subdir) },
+	{ "rw", FLAG, offsetof(struct mount_options, writable) },
+	{ "keep_lock", FLAG, offsetof(struct mount_options, keep_lock) },
+	{ "staging", TEXT, offsetof(struct mount_options, staging) },
+	{ "compression", TEXT, offsetof(struct mount_options, compression) },
+	{ "chunker_params", TEXT, offsetof(struct mount_options, chunker_params) },
+	{ "spill", TEXT, offsetof(struct mount_options, spill) },
+	{ "resume", TEXT, offsetof(struct mount_options, resume) },
+	{ "on_umount", TEXT, offsetof(struct mount_options, on_umount) },
 	{ "fsname", TEXT, offsetof(struct mount_options, fsname) },
 	{ "subtype", TEXT, offsetof(struct mount_options, subtype) },
 	{ "allow_other", FLAG, offsetof(struct mount_options, allow_other) },
@@ -55,9 +64,7 @@ static const struct row {
 	{ "dirsync", KERNEL, 0 },
 	{ "atime", KERNEL, 0 },
 	{ "noatime", KERNEL, 0 },
-	/* Nothing can be written, so neither of these changes anything. */
-	{ "ro", IGNORE, 0 },
-	{ "rw", IGNORE, 0 },
+	{ "ro", NOT_FLAG, offsetof(struct mount_options, writable) },
 	{ "default_permissions", IGNORE, 0 },
 	{ "diratime", IGNORE, 0 },
 	{ "nodiratime", IGNORE, 0 },
@@ -93,6 +100,12 @@ void mount_options_fini(struct mount_options *o)
 	free(o->subdir);
 	free(o->fsname);
 	free(o->subtype);
+	free(o->staging);
+	free(o->compression);
+	free(o->chunker_params);
+	free(o->spill);
+	free(o->resume);
+	free(o->on_umount);
 	buf_fini(&o->kernel);
 	*o = (struct mount_options){ 0 };
 }
@@ -190,6 +203,7 @@ static int set_value(struct mount_options *o, const struct row *row, const char 
 		*(char **)field = strdup(value);
 		return *(char **)field ? 0 : -ENOMEM;
 	case IGNORE_VALUE: return 0;
+	case NOT_FLAG:
 	case PREFIX:
 	case KERNEL:
 	case IGNORE: break;
@@ -201,6 +215,7 @@ static int set_plain(struct mount_options *o, const struct row *row, struct err 
 {
 	switch (row->kind) {
 	case FLAG: *(bool *)((char *)o + row->offset) = true; return 0;
+	case NOT_FLAG: *(bool *)((char *)o + row->offset) = false; return 0;
 	case KERNEL:
 		if (buf_append_byte(&o->kernel, ',') < 0 ||
 		    buf_append_str(&o->kernel, row->name) < 0)

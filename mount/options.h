@@ -23,6 +23,13 @@ struct mount_options {
 	/* ours */
 	uint64_t cache_size; /* bytes of chunks in memory; 0: the default */
 	char *subdir;        /* NULL: the root */
+	bool writable;
+	bool keep_lock;                     /* of the repository, once something was written */
+	char *staging;                      /* name of the staging directory; NULL: "new" */
+	char *compression, *chunker_params; /* as on the command line; NULL: the defaults */
+	char *spill;                        /* directory; NULL: TMPDIR */
+	char *resume;                       /* an archive to be staged again; NULL */
+	char *on_umount;                    /* \"publish\" (NULL), \"checkpoint\" */
 	/* libfuse's */
 	char *fsname;  /* NULL: "borgfs", by which front ends find our mounts */
 	char *subtype; /* NULL: "alcove" */

@@ -1,10 +1,11 @@
 /* point.c - see mount.h: the mount point, before and after. */
 
-#include "mount/mount.h"
+#include "mount/mount_internal.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -54,6 +55,29 @@ int mount_check_point(const char *point, const char *repository, char **out, str
 	rc = repository ? check_place(real, repository, e) : 0;
 	if (rc == 0)
 		*out = TAKE(real);
+	return rc;
+}
+
+/* --- what is mounted --- */
+
+int mount_device(const char *point, unsigned *major, unsigned *minor)
+{
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	char line[8192], place[4096];
+	unsigned a, b;
+	int rc = -ENOENT;
+
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%*d %*d %u:%u %*s %4095s", &a, &b, place) != 3 ||
+		    strcmp(place, point) != 0)
+			continue;
+		*major = a; /* the last one is on top */
+		*minor = b;
+		rc = 0;
+	}
+	fclose(f);
 	return rc;
 }
 

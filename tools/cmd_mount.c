@@ -8,9 +8,12 @@
 #include "tools/commands.h"
 
 #include "core/base/cleanup.h"
+#include "tools/create_args.h"
+#include "fs/workspace.h"
 #include "fs/archives.h"
 #include "fs/versions_tree.h"
 #include "mount/background.h"
+#include "mount/farewell.h"
 #include "mount/mount.h"
 
 #include <errno.h>
@@ -19,7 +22,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CACHED_CHUNK = 2 << 20 }; /* what BORG_MOUNT_DATA_CACHE_ENTRIES counts, about */
+enum {
+	CACHED_CHUNK = 2 << 20, /* what BORG_MOUNT_DATA_CACHE_ENTRIES counts, about */
+	IDLE_S = 30,            /* without a change, then the lock goes back */
+};
 
 struct mount_args {
 	struct location where;
@@ -146,13 +152,31 @@ struct opened { /* what a mount stands on, in the order of opening */
 	struct owner_cache *owners;
 	struct attr_policy policy;
 	struct reader *reader;
+	struct bytes *cmdline;
+	struct staging *staging; /* NULL: read-only */
 	struct mount *mount;
+	struct farewell *farewell;
+	bool publish;   /* what is staged, when unmounted */
+	bool unmounted; /* by somebody who wanted to: not by a signal, nor cut off */
 	struct versions_source versions; /* what the view of versions is made of */
 };
 
+static void tell(void *arg, bool published, const char *text)
+{
+	farewell_tell(arg, published, text);
+}
+
 static void opened_fini(struct opened *o)
 {
+	struct err why = ERR_INIT;
+
 	mount_close(o->mount);
+	if (staging_close(o->staging, o->publish && o->unmounted, tell, o->farewell, &why) < 0)
+		log_error("borg.archiver", "%s", why.msg);
+	else
+		farewell_done(o->farewell);
+	farewell_close(o->farewell);
+	free(o->cmdline);
 	reader_close(o->reader);
 	owner_cache_free(o->owners);
 }
@@ -204,11 +228,72 @@ static int open_view(const struct run *run, const struct mount_args *args,
 	return archives_open(out, &options, e);
 }
 
+/* --- the staging directory --- */
+
+/* Is there to be one?  Not where the root is one archive, or nothing can be written. */
+static bool is_writable(const struct mount_args *args, const struct mount_options *o)
+{
+	return o->writable && !o->versions && !o->subdir && !args->where.archive &&
+	       !(o->ignore_permissions && o->allow_other) &&
+	       args->where.proto == LOCATION_FILE && access(args->where.path, W_OK) == 0;
+}
+
+static int parse_staging(const struct mount_options *o, struct staging_options *out,
+			 struct err *e)
+{
+	int rc = 0;
+
+	if (o->on_umount && strcmp(o->on_umount, "publish") != 0 &&
+	    strcmp(o->on_umount, "checkpoint") != 0)
+		return err_set(e, EINVAL, "mount option on_umount: publish or checkpoint");
+
+	out->compression = COMPRESSION_DEFAULT;
+	out->chunker = CHUNKER_DEFAULT;
+	if (o->compression)
+		rc = compression_parse(o->compression, &out->compression, e);
+	if (rc == 0 && o->chunker_params)
+		rc = chunker_params_parse(o->chunker_params, &out->chunker, e);
+	return rc;
+}
+
+static int open_staging(struct run *run, const struct mount_options *o, struct opened *opened,
+			struct view **view, struct err *e)
+{
+	struct workspace_options workspace = { .name = o->staging ? o->staging : "new" };
+	struct staging_options options = {
+		.reader = opened->reader,
+		.prompt = &run->prompt,
+		.lock_wait = run->common.lock_wait,
+		.idle_s = o->keep_lock ? 0 : IDLE_S,
+		.checkpoint_s = CHECKPOINT_INTERVAL,
+		.uid = o->has_uid ? o->uid : getuid(),
+		.gid = o->has_gid ? o->gid : getgid(),
+		.acls = !o->ignore_permissions,
+		.spill_dir = o->spill,
+		.cmdline_count = (size_t)run->argc,
+	};
+	int rc = parse_staging(o, &options, e);
+
+	if (rc < 0)
+		return rc;
+	opened->publish = !o->on_umount || strcmp(o->on_umount, "checkpoint") != 0;
+	opened->cmdline = calloc((size_t)run->argc + 1, sizeof(*opened->cmdline));
+	if (!opened->cmdline)
+		return err_nomem(e, "command line");
+	for (int i = 0; i < run->argc; i++)
+		opened->cmdline[i] = bytes_str(run->argv[i]);
+	options.cmdline = opened->cmdline;
+	rc = staging_open(&opened->staging, &options, e);
+	if (rc == 0)
+		rc = staging_resume(opened->staging, &opened->policy, o->resume, e);
+	return rc < 0 ? rc : workspace_open(view, TAKE(*view), opened->staging, &workspace, e);
+}
+
 static int open_all(struct run *run, const struct mount_args *args,
 		    const struct mount_options *o, const char *point, struct opened *out,
 		    struct err *e)
 {
-	struct view *view = NULL;
+	CLEANUP(view_freep) struct view *view = NULL;
 	int rc;
 
 	out->owners = owner_cache_new();
@@ -226,8 +311,11 @@ static int open_all(struct run *run, const struct mount_args *args,
 	rc = open_reader(run, args, o, &out->reader, e);
 	if (rc == 0)
 		rc = open_view(run, args, o, out, &view, e);
+	if (rc == 0 && is_writable(args, o))
+		rc = open_staging(run, o, out, &view, e);
 	if (rc == 0)
-		rc = mount_open(&out->mount, view, o, point, args->foreground, e);
+		rc = mount_open(&out->mount, TAKE(view), out->staging, o, point,
+				args->foreground, e);
 	return rc;
 }
 
@@ -258,8 +346,11 @@ static int serve(struct run *run, const struct mount_args *args, const struct mo
 		log_to_syslog("alcove");
 		rc = background_ready(background, 0, e);
 	}
+	if (rc == 0 && opened.staging)
+		opened.farewell = farewell_listen(point);
 	if (rc == 0)
 		rc = mount_serve(opened.mount, e);
+	opened.unmounted = rc == 0 && mount_was_unmounted(opened.mount);
 	return rc < 0 ? rc : 0;
 }
 
@@ -329,7 +420,7 @@ const struct command command_mount = {
 	.name = "mount",
 	.summary = "mount repository",
 	.description =
-		"Mounts a repository, or one archive, as a read-only file system.  Each "
+		"Mounts a repository, or one archive, as a file system.  Each "
 		"archive\n"
 		"is a directory; it is read when first entered.  Archives made or deleted\n"
 		"meanwhile appear and vanish by themselves, and no lock is held.\n"
@@ -343,6 +434,15 @@ const struct command command_mount = {
 		"  umask=OCTAL          cleared from all modes\n"
 		"  cache_size=BYTES     chunks kept in memory (K, M, G may follow)\n"
 		"  subdir=PATH          show this directory as the root\n"
+		"  rw                   with a directory new/, in which archives are made "
+		"(being "
+		"built)\n"
+		"  staging=NAME         another name for it\n"
+		"  compression=, chunker_params=  of what is written there, as for create\n"
+		"  on_umount=publish|checkpoint   what becomes of what was written there\n"
+		"  resume=ARCHIVE       a checkpoint of others, to go on there\n"
+		"  keep_lock            once taken, the lock is kept until unmounted\n"
+		"  spill=DIRECTORY      for what does not fit into memory (default: TMPDIR)\n"
 		"  allow_other, allow_root, fsname=, subtype=, auto_unmount, debug, nodev, "
 		"...\n"
 		"                       as other FUSE file systems have them\n"

@@ -109,20 +109,20 @@ void collect_attrs(struct collector *c, const struct node *n, struct item *out)
 static const char access_name[] = "system.posix_acl_access",
 		  default_name[] = "system.posix_acl_default";
 
-static int store_xattrs(struct collector *c, struct item *out)
+static int store_xattrs(struct collector *c, const struct xattr_list *list, struct item *out)
 {
 	size_t count = 0;
 
-	if (c->stored_cap < c->xattrs.count) {
-		struct item_xattr *v = realloc(c->stored, c->xattrs.count * sizeof(*v));
+	if (c->stored_cap < list->count) {
+		struct item_xattr *v = realloc(c->stored, list->count * sizeof(*v));
 
 		if (!v)
 			return -ENOMEM;
 		c->stored = v;
-		c->stored_cap = c->xattrs.count;
+		c->stored_cap = list->count;
 	}
-	for (size_t i = 0; i < c->xattrs.count; i++) {
-		const struct xattr_entry *x = &c->xattrs.v[i];
+	for (size_t i = 0; i < list->count; i++) {
+		const struct xattr_entry *x = &list->v[i];
 
 		if (!bytes_is(x->name, access_name) && !bytes_is(x->name, default_name))
 			c->stored[count++] = (struct item_xattr){ x->name, x->value };
@@ -133,11 +133,11 @@ static int store_xattrs(struct collector *c, struct item *out)
 	return 0;
 }
 
-static const struct xattr_entry *find_xattr(const struct collector *c, const char *name)
+static const struct xattr_entry *find_xattr(const struct xattr_list *list, const char *name)
 {
-	for (size_t i = 0; i < c->xattrs.count; i++)
-		if (bytes_is(c->xattrs.v[i].name, name))
-			return &c->xattrs.v[i];
+	for (size_t i = 0; i < list->count; i++)
+		if (bytes_is(list->v[i].name, name))
+			return &list->v[i];
 	return NULL;
 }
 
@@ -151,11 +151,11 @@ static int acl_text(struct collector *c, const struct xattr_entry *x, uint32_t m
 
 /* Where there is an extended ACL or a default one, the access ACL is stored, and of a folder the
  * default ACL too, though it be empty. */
-static int store_acls(struct collector *c, const struct node *n, struct item *out,
-		      struct err *e)
+static int store_acls(struct collector *c, const struct xattr_list *list, const struct node *n,
+		      struct item *out, struct err *e)
 {
-	const struct xattr_entry *access = find_xattr(c, access_name);
-	const struct xattr_entry *dflt = find_xattr(c, default_name);
+	const struct xattr_entry *access = find_xattr(list, access_name);
+	const struct xattr_entry *dflt = find_xattr(list, default_name);
 	int rc;
 
 	if (!access && !dflt)
@@ -175,6 +175,17 @@ static int store_acls(struct collector *c, const struct node *n, struct item *ou
 	return rc;
 }
 
+int collect_given(struct collector *c, const struct xattr_list *given, const struct node *n,
+		  struct item *out, struct err *e)
+{
+	if (given->count == 0)
+		return 0;
+	if (!c->options.noxattrs && store_xattrs(c, given, out) < 0)
+		return err_nomem(e, "attributes");
+	return c->options.noacls || S_ISLNK(n->st.st_mode) ? 0
+							   : store_acls(c, given, n, out, e);
+}
+
 int collect_extended(struct collector *c, int fd, const char *name, const struct node *n,
 		     struct item *out, int *refused, struct err *e)
 {
@@ -187,11 +198,7 @@ int collect_extended(struct collector *c, int fd, const char *name, const struct
 	if (rc < 0)
 		return err_set(e, -rc, "%s", strerror(-rc));
 	*refused = c->xattrs.refused;
-	if (c->xattrs.count == 0)
-		return 0;
-	if (!c->options.noxattrs && store_xattrs(c, out) < 0)
-		return err_nomem(e, "attributes");
-	return c->options.noacls || S_ISLNK(n->st.st_mode) ? 0 : store_acls(c, n, out, e);
+	return collect_given(c, &c->xattrs, n, out, e);
 }
 
 /* --- hard links --- */

@@ -38,6 +38,10 @@ void collect_attrs(struct collector *c, const struct node *n, struct item *out);
 int collect_extended(struct collector *c, int fd, const char *name, const struct node *n,
 		     struct item *out, int *refused, struct err *e);
 
+/* The same for attributes that the caller has: those of something that is in no file system. */
+int collect_given(struct collector *c, const struct xattr_list *given, const struct node *n,
+		  struct item *out, struct err *e);
+
 /*
  * Fill in what hard links need.  True: the object is in the archive already, under the path that
  * *out refers to now, and only attributes are stored of this one.

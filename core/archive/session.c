@@ -29,7 +29,9 @@ struct session_private {
 	bool staged;  /* the index has changes for the next commit */
 	bool removes; /* ... and some chunk may lose its last reference */
 	size_t missing;
-	bool behind; /* an archive was added that the index does not know */
+	bool behind;  /* an archive was added that the index does not know, */
+	bool unknown; /* ... since the last commit */
+	int failed;   /* the commit, with this; what was stored is still there */
 };
 
 /* --- begin --- */
@@ -95,7 +97,19 @@ int session_begin(struct session **out, struct reader *r, const struct session_o
 	return 0;
 }
 
+/* Room that is needed to go on is given back at once. */
+static void roll_back(struct session *s)
+{
+	(void)repo_rollback(s->reader->repo, s->priv->failed == -ENOSPC, NULL);
+	s->priv->failed = 0;
+}
+
 /* --- end --- */
+
+void session_failed(struct session *s, int rc)
+{
+	s->priv->failed = rc;
+}
 
 static void remove_index_dir(struct session *s)
 {
@@ -115,6 +129,8 @@ static int finish(struct session *s, struct err *e)
 	}
 	manifest_draft_free(s->draft);
 	nonces_close(s->nonces);
+	if (s->priv && s->priv->failed)
+		roll_back(s);
 	if (s->priv && s->priv->locked)
 		rc = repo_unlock(s->reader->repo, e);
 	free(s->priv);
@@ -215,13 +231,18 @@ static bool index_is_ready(struct session *s)
 	return ready;
 }
 
+static const char *index_dir(const struct session *s)
+{
+	return s->reader->cache_dir ? s->reader->cache_dir : s->priv->index_dir;
+}
+
 struct chunk_refs *session_refs(struct session *s)
 {
 	struct chunk_refs *refs = NULL;
 	struct err why = ERR_INIT;
 
-	if (!s->reader->cache_dir || open_index(s, &why) < 0 || !index_is_ready(s) ||
-	    chunk_refs_new(&refs, s->reader->cache_dir, &why) < 0) {
+	if ((!s->reader->cache_dir && !s->priv->index) || open_index(s, &why) < 0 ||
+	    !index_is_ready(s) || chunk_refs_new(&refs, index_dir(s), &why) < 0) {
 		log_debug(logger, "no chunk index for this run: %s", why.msg);
 		return NULL;
 	}
@@ -243,6 +264,7 @@ int session_add_archive(struct session *s, struct bytes name, const struct chunk
 
 	if (rc < 0 || !refs) {
 		s->priv->behind |= !refs;
+		s->priv->unknown |= !refs;
 		chunk_refs_free(refs);
 		return rc;
 	}
@@ -383,9 +405,7 @@ int session_rename_archive(struct session *s, struct bytes name, struct bytes ne
 	old = *entry;
 	rc = session_chunks(s, &index, e);
 	if (rc == 0)
-		rc = chunk_refs_new(
-			&refs, s->reader->cache_dir ? s->reader->cache_dir : s->priv->index_dir,
-			e);
+		rc = chunk_refs_new(&refs, index_dir(s), e);
 	if (rc == 0)
 		rc = put_renamed(s, &old.id, new_name, &id, refs, e);
 	if (rc == 0)
@@ -435,6 +455,10 @@ static int apply_index(struct session *s, struct err *e)
 
 	if (!s->priv->staged)
 		return 0;
+	if (s->priv->removes && s->priv->unknown)
+		return err_set(e, EINVAL,
+			       "an archive whose references are not counted cannot be "
+			       "committed together with a removal");
 	if (s->priv->removes)
 		return apply_staged(s, e);
 	rc = apply_staged(s, &why);
@@ -509,11 +533,14 @@ int session_commit(struct session *s, struct err *e)
 	if (rc < 0) {
 		if (s->priv->index)
 			chunk_index_abort(s->priv->index);
-		(void)repo_rollback(s->reader->repo, rc == -ENOSPC, NULL);
+		s->priv->failed = rc;
+		if (!s->priv->options.rescue)
+			roll_back(s);
 		return rc;
 	}
 	commit_index(s, &hash);
 	s->priv->staged = s->priv->removes = false;
+	s->priv->behind = s->priv->unknown = false;
 	return remember(s, e);
 }
 

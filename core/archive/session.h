@@ -32,6 +32,7 @@ struct session_options {
 	const struct prompt *prompt;
 	double lock_wait; /* seconds; < 0: for ever */
 	enum manifest_operation operation;
+	bool rescue; /* after a failed commit what was stored can be read until session_drop() */
 	void (*sync_progress)(void *arg,
 			      struct bytes archive); /* reading another's archive; NULL */
 	void *progress_arg;
@@ -44,6 +45,9 @@ int session_initialize(struct repo *repo, const struct key *key, struct err *e);
  * manifest_check_features(). */
 int session_begin(struct session **out, struct reader *r, const struct session_options *options,
 		  struct err *e);
+/* Its pipeline has failed with rc: nothing will be committed any more, and room that is wanted is
+ * given back at the end. */
+void session_failed(struct session *s, int rc);
 /* Unlocks, whatever else fails.  Frees s. */
 int session_end(struct session *s, struct err *e);
 void session_drop(struct session *s); /* the same without a word: after another error */
@@ -62,7 +66,8 @@ int session_chunks(struct session *s, struct chunk_index **out, struct err *e);
 struct chunk_refs *session_refs(struct session *s);
 
 /* Staged for the next commit.  refs are the session's from now on; may be NULL: then the archive is
- * read when somebody needs the counts. */
+ * read when somebody needs the counts, and nothing can be removed by the same commit (-EINVAL): what
+ * only the new archive needs would go, too. */
 int session_add_archive(struct session *s, struct bytes name, const struct chunk_id *id,
 			struct bytes time_text, struct chunk_refs *refs, struct err *e);
 /* The same for one that takes another's place and holds all that it held, a finished archive its

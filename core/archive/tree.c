@@ -252,6 +252,7 @@ int tree_node(struct tree *t, uint32_t index, struct tree_node *out, struct err 
 		.order = n.order,
 		.made_up = n.flags & NODE_MADE_UP,
 		.damaged = n.flags & NODE_DAMAGED,
+		.part = n.flags & NODE_PART,
 		.has_xattrs = n.flags & NODE_XATTRS,
 		.has_acl_access = n.flags & NODE_ACL_ACCESS,
 		.has_acl_default = n.flags & NODE_ACL_DEFAULT,

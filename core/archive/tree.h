@@ -43,6 +43,7 @@ struct tree_node {
 	uint32_t order;       /* place in the archive's order of content, see tree_by_order() */
 	bool made_up;         /* a parent directory that no item names */
 	bool damaged;         /* some of its chunks were replaced by zeros (chunks_healthy) */
+	bool part;            /* of a file that was not finished */
 	bool has_xattrs, has_acl_access, has_acl_default;
 };
 

@@ -429,7 +429,7 @@ static int set_attributes(struct tree_builder *b, uint32_t index, const struct i
 	struct image_node *n = &b->nodes[index];
 	int rc = 0;
 
-	n->flags = 0;
+	n->flags = it->has & ITEM_PART ? NODE_PART : 0;
 	n->mode = it->mode;
 	n->uid = it->uid;
 	n->gid = it->gid;

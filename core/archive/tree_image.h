@@ -51,6 +51,7 @@ enum node_flags {
 	NODE_XATTRS = 4,
 	NODE_ACL_ACCESS = 8,
 	NODE_ACL_DEFAULT = 16,
+	NODE_PART = 32, /* what arrived of a file that was not finished */
 };
 
 struct image_header {

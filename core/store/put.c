@@ -57,6 +57,7 @@ enum batch_state { BATCH_FREE, BATCH_FILLING, BATCH_WAITING, BATCH_SEALING, BATC
 struct batch {
 	enum batch_state state;
 	uint64_t number;
+	uint64_t first; /* number of its first chunk */
 	size_t count, bytes;
 	struct job jobs[BATCH_CHUNKS];
 };
@@ -571,6 +572,7 @@ static int begin_batch_locked(struct put *p, struct err *e)
 		return failure(p, e);
 	b->state = BATCH_FILLING;
 	b->number = p->next_batch++;
+	b->first = p->given;
 	p->filling = b;
 	return 0;
 }
@@ -641,6 +643,23 @@ uint64_t put_count(const struct put *p)
 	return p->given;
 }
 
+bool put_would_wait(struct put *p)
+{
+	bool full;
+
+	mutex_lock(&p->lock);
+	full = !p->filling && !find_batch(p, BATCH_FREE, UINT64_MAX) && p->failure.code == 0;
+	mutex_unlock(&p->lock);
+	return full;
+}
+
+void put_dispatch(struct put *p)
+{
+	mutex_lock(&p->lock);
+	dispatch_locked(p);
+	mutex_unlock(&p->lock);
+}
+
 uint64_t put_done(struct put *p)
 {
 	uint64_t done;
@@ -656,7 +675,7 @@ int put_wait(struct put *p, uint64_t number, struct err *e)
 	int rc = 0;
 
 	mutex_lock(&p->lock);
-	if (p->done <= number)
+	if (p->done <= number && p->filling && number >= p->filling->first)
 		dispatch_locked(p);
 	while (p->done <= number && p->failure.code == 0)
 		cond_wait(&p->changed, &p->lock);

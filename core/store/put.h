@@ -14,7 +14,8 @@
  * A failure stops the pipeline; every later call returns it.  What was stored before stays in
  * the transaction, for the session to commit or roll back.
  *
- * Threads: one caller; workers and the appender are inside.
+ * Threads: one caller; workers and the appender are inside.  put_done(), put_result(), put_forget()
+ * and put_failure() from any thread, and put_wait() too for what was dispatched.
  */
 
 #include "core/crypto/key.h"
@@ -55,13 +56,18 @@ int put_failure(struct put *p, struct err *e);
 
 /*
  * The next chunk, in the slab; its number is that of the calls before it.  `data` does not change
- * before its result is there.
+ * before its result is there.  Without a slab (NULL) it is the caller's own memory, which stays until
+ * then, or until put_close().
  */
 int put_chunk(struct put *p, struct put_slab *s, struct bytes data, struct err *e);
 /* The same for bytes that lie elsewhere: they are copied. */
 int put_bytes(struct put *p, struct bytes data, struct err *e);
 
 uint64_t put_count(const struct put *p); /* chunks given: the number of the next one */
+/* Would the next chunk have to wait for room? */
+bool put_would_wait(struct put *p);
+/* What was given goes to the workers now, however little it is. */
+void put_dispatch(struct put *p);
 
 struct put_result {
 	struct chunk_id id;

@@ -13,6 +13,7 @@
 
 #include <openssl/sha.h>
 #include <stdio.h>
+#include <unistd.h>
 
 enum { SLAB = 64 * 1024 };
 
@@ -154,6 +155,49 @@ static void chunks_in_slabs_live_until_they_are_stored(void **state)
 	end(&b);
 }
 
+/* Memory of the caller's own is read where it lies, until the result is there. */
+static void lent_memory_is_not_copied(void **state)
+{
+	enum { COUNT = 300, ROOM = 32 * 1024 };
+	uint8_t *bytes = malloc((size_t)COUNT * ROOM);
+	struct line b;
+	struct err e = ERR_INIT;
+
+	(void)state;
+	begin(&b, 0);
+	assert_false(put_would_wait(b.put));
+	for (unsigned n = 0; n < COUNT; n++) {
+		uint8_t *p = bytes + (size_t)n * ROOM;
+
+		assert_int_equal(put_chunk(b.put, NULL, (struct bytes){ p, content(n, p) }, &e),
+				 0);
+		if (n == COUNT / 2)
+			put_dispatch(b.put);
+	}
+	assert_int_equal(put_wait(b.put, COUNT - 1, &e), 0);
+	for (unsigned n = 0; n < COUNT; n++)
+		check_result(b.put, n, n);
+	end(&b);
+	free(bytes);
+}
+
+/* What is dispatched needs no caller to come to its result. */
+static void dispatched_chunks_are_done(void **state)
+{
+	struct line b;
+	struct err e = ERR_INIT;
+
+	(void)state;
+	begin(&b, 0);
+	assert_int_equal(put_bytes(b.put, (struct bytes){ (const uint8_t *)"x", 1 }, &e), 0);
+	assert_int_equal(put_done(b.put), 0); /* a batch is not full of it */
+	put_dispatch(b.put);
+	for (int i = 0; put_done(b.put) == 0 && i < 10000; i++)
+		usleep(1000);
+	assert_int_equal(put_done(b.put), 1);
+	end(&b);
+}
+
 static void a_failure_reaches_the_caller(void **state)
 {
 	uint8_t bytes[4000];
@@ -183,6 +227,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(results_come_in_order_and_chunks_are_stored_once),
 		cmocka_unit_test(chunks_in_slabs_live_until_they_are_stored),
+		cmocka_unit_test(lent_memory_is_not_copied),
+		cmocka_unit_test(dispatched_chunks_are_done),
 		cmocka_unit_test(a_failure_reaches_the_caller),
 	};
 

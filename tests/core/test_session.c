@@ -431,6 +431,31 @@ static void removed(void **state)
 	expect_items("a", "shared=shared 0;");
 }
 
+/* Its chunks may be those that only the removed one is known to need. */
+static void not_counted_and_removed(void **state)
+{
+	struct chunk_id id = { { 7 } };
+	struct err e = ERR_INIT;
+	struct work w;
+
+	(void)state;
+	begin(&w);
+	begin_archive(&w);
+	add_file(&w, "a", 1);
+	save_as(&w, "old");
+	commit(&w);
+	end_archive(&w);
+	good(session_remove_archive(w.session, bytes_str("old"), &e), &e);
+	good(session_add_archive(w.session, bytes_str("new"), &id,
+				 bytes_str("2026-01-01T00:00:00.000000"), NULL, &e),
+	     &e);
+	assert_int_equal(session_commit(w.session, &e), -EINVAL);
+	session_drop(TAKE(w.session));
+	reader_close(w.reader);
+	expect_archives("old ");
+	expect_items("old", "a=a 0;");
+}
+
 static void renamed(void **state)
 {
 	struct err e = ERR_INIT;
@@ -517,6 +542,7 @@ int main(int argc, char **argv)
 		TEST(counted),
 		TEST(removed),
 		TEST(renamed),
+		TEST(not_counted_and_removed),
 		TEST(one_at_a_time),
 	};
 

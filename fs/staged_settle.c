@@ -1,0 +1,425 @@
+/*
+ * staged_settle.c - contents become lists of chunks.
+ *
+ * Where a chunk ends depends on nothing but the bytes from its start to a window behind its end.  So
+ * a chunk whose mark says that these are still the same is kept unread, and where the
+ * chunker, started anew at a cut before the change, cuts where a kept chunk begins, the two
+ * lists are one again:
+ *
+ *   kept     |aaaaaaaa|bbbbbbb|cccccccc|dddddd|eeeeeeeeee|
+ *   changed                      ^^
+ *   read                      |********|******|
+ *   now      |aaaaaaaa|bbbbbbb|CCCCC|DDDDDDDDD|eeeeeeeeee|
+ */
+
+#include "fs/ingest_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+static uint64_t min64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* --- chunks out of the tail --- */
+
+int content_chunk_tail(struct stage_content *c, bool at_end, unsigned how, struct err *e)
+{
+	struct run *t = &c->active->tail;
+
+	while (t->len > 0) {
+		struct chunker_scan before = t->scan;
+		struct extent x = { .off = tail_at(c) };
+		int rc;
+
+		if (t->cut == 0)
+			t->cut = chunker_cut(c->in->chunker, &t->scan, run_bytes(t), at_end);
+		if (t->cut == 0)
+			return 0;
+		x.len = x.size = (uint32_t)t->cut;
+		x.cut = at_end && t->cut == t->len ? CUT_NONE : CUT_OWN;
+		rc = ingest_give(c, &x, t->block, run_bytes(t).p, how, e);
+		if (rc < 0) {
+			if (at_end) { /* what is no cut if more bytes come */
+				t->scan = before;
+				t->cut = 0;
+			}
+			return rc;
+		}
+		run_consume(t, t->cut);
+	}
+	return 0;
+}
+
+/* --- what can be kept --- */
+
+static int not_whole(void *arg, struct extent *x)
+{
+	const struct stage_content *c = arg;
+
+	return !extent_is_whole(x) || (x->cut == CUT_NONE && extent_end(x) != c->size);
+}
+
+/* Does the file end, or go on, as the source did? */
+static bool source_goes_on(struct stage_content *c, uint64_t end)
+{
+	if (end + c->in->reach <= c->size)
+		return true;
+	return tail_len(c) == 0 && !extents_each(&c->extents, end, UINT64_MAX, not_whole, c);
+}
+
+/* Is what starts at `off`, where a chunk starts, a chunk that ends where it should? */
+static bool is_kept(struct stage_content *c, uint64_t off, struct extent *x)
+{
+	if (!extents_at(&c->extents, off, x) || x->off != off || !extent_is_whole(x))
+		return false;
+	if (extent_end(x) == c->size || x->cut == CUT_OWN || x->size == c->in->chunk_max)
+		return true;
+	return x->cut == CUT_SOURCE && source_goes_on(c, extent_end(x));
+}
+
+/* --- holes --- */
+
+/* The length of a chunk at `off` where the hole there is so long that it decides; else 0. */
+static size_t zeros_chunk(struct stage_content *c, uint64_t off)
+{
+	struct ingest *in = c->in;
+	struct extent x;
+
+	if (off < in->fixed_header || !extents_at(&c->extents, off, &x) ||
+	    x.kind != EXTENT_HOLE || extent_end(&x) - off < in->chunk_max)
+		return 0;
+	return in->chunk_max;
+}
+
+/* A chunk of zeros is made once while the pipeline stays. */
+static int give_zeros(struct stage_content *c, struct extent *x, struct err *e)
+{
+	struct run r = { .block = NULL };
+	struct chunker_scan scan = { .at = x->off };
+	int rc = run_reserve(c->in, &r, c->in->chunk_max, e);
+
+	if (rc < 0)
+		return rc;
+	memset(r.block->p, 0, c->in->chunk_max);
+	x->len = chunker_cut(c->in->chunker, &scan,
+			     (struct bytes){ r.block->p, c->in->chunk_max }, false);
+	x->size = (uint32_t)x->len;
+	rc = ingest_give(c, x, r.block, r.block->p, GIVE_WAIT | GIVE_SETTLE, e);
+	run_drop(c->in, &r);
+	return rc < 0 ? rc : ingest_land(c, e);
+}
+
+static bool known_zeros(struct ingest *in, struct extent *x)
+{
+	bool known;
+
+	mutex_lock(&in->lock);
+	known = in->put && in->zeros_len > 0;
+	if (known) {
+		x->kind = EXTENT_CHUNK;
+		x->id = in->zeros.id;
+		x->size = in->zeros.size;
+		x->csize = in->zeros.csize;
+		x->len = in->zeros.size;
+	}
+	mutex_unlock(&in->lock);
+	return known;
+}
+
+static void remember_zeros(struct ingest *in, const struct extent *x)
+{
+	mutex_lock(&in->lock);
+	in->zeros = (struct item_chunk){ .id = x->id, .size = x->size, .csize = x->csize };
+	in->zeros_len = x->size;
+	mutex_unlock(&in->lock);
+}
+
+static int settle_zeros(struct stage_content *c, uint64_t *at, struct err *e)
+{
+	struct extent x = { .off = *at, .cut = CUT_OWN, .zeros = true };
+	int rc = 0;
+
+	if (known_zeros(c->in, &x)) {
+		rc = content_place(c, &x, e);
+	} else {
+		rc = give_zeros(c, &x, e);
+		if (rc == 0 && extents_at(&c->extents, *at, &x) && x.kind == EXTENT_CHUNK)
+			remember_zeros(c->in, &x);
+	}
+	if (rc == 0)
+		*at += x.len;
+	return rc;
+}
+
+/* --- cutting anew --- */
+
+/* More bytes behind the run, which starts at `at`. */
+static int read_more(struct stage_content *c, uint64_t at, struct run *r, struct err *e)
+{
+	uint64_t off = at + r->len;
+	size_t n = (size_t)min64(c->size - off, PIECE);
+	struct extent x;
+	int rc;
+
+	/* A chunk is read whole, once. */
+	if (extents_at(&c->extents, off, &x))
+		n = (size_t)min64(extent_end(&x) - off, c->in->tail_max - r->len);
+	rc = run_reserve(c->in, r, n, e);
+	if (rc == 0)
+		rc = content_copy_out(c, off, r->block->p + r->start + r->len, n, e);
+	if (rc < 0)
+		return rc;
+	r->len += n;
+	c->in->settle_read += n;
+	return 0;
+}
+
+/* The tail's first bytes are in a chunk now. */
+static void consume_tail(struct stage_content *c, uint64_t end)
+{
+	struct active *a = c->active;
+	uint64_t at = c->size - a->tail.len;
+
+	if (end <= at)
+		return;
+	run_consume(&a->tail, (size_t)(end - at));
+	run_rescan(&a->tail, end);
+}
+
+static int mark_own(void *arg, struct extent *x)
+{
+	(void)arg;
+	x->cut = CUT_OWN;
+	return 1;
+}
+
+/* The run's first chunk takes its place in the map. */
+static int settle_chunk(struct stage_content *c, uint64_t at, struct run *r, struct err *e)
+{
+	struct extent old, x = { .off = at, .cut = CUT_OWN };
+	uint64_t tail = tail_at(c);
+	size_t taken;
+	int rc;
+
+	x.len = x.size = (uint32_t)r->cut;
+	if (extents_at(&c->extents, at, &old) && old.off == at && extent_is_whole(&old) &&
+	    old.len == x.len) {
+		extents_each(&c->extents, at, at + 1, mark_own, NULL);
+		return 0;
+	}
+	/* What the chunk has of the tail is the tail's no more, but only if it is taken. */
+	rc = ingest_give(c, &x, r->block, run_bytes(r).p, GIVE_WAIT | GIVE_SETTLE, e);
+	taken = extent_end(&x) > tail ? (size_t)(extent_end(&x) - tail) : 0;
+	if (rc == 0 && taken > 0)
+		consume_tail(c, extent_end(&x));
+	return rc;
+}
+
+/* What is left behind the last cut is the tail from now on. */
+static void become_tail(struct stage_content *c, uint64_t at, struct run *r)
+{
+	struct active *a = c->active;
+
+	run_drop(c->in, &a->tail);
+	content_cut(c, at);
+	a->tail = *r;
+	*r = (struct run){ .block = NULL };
+}
+
+/* From *at, where a chunk starts, until the cuts are those that are there; *at moves there. */
+static int cut_anew(struct stage_content *c, uint64_t *at, struct run *r, struct err *e)
+{
+	struct extent x;
+	int rc = 0;
+
+	r->len = 0; /* what was read behind the last cut is of another place */
+	run_rescan(r, *at);
+	while (rc == 0) {
+		if (r->cut == 0 && zeros_chunk(c, *at)) {
+			run_drop(c->in, r);
+			rc = settle_zeros(c, at, e);
+			run_rescan(r, *at);
+		} else if (r->cut == 0 && r->len > 0 &&
+			   (r->cut = chunker_cut(c->in->chunker, &r->scan, run_bytes(r),
+						 false)) > 0) {
+			rc = settle_chunk(c, *at, r, e);
+			if (rc == 0) {
+				*at += r->cut;
+				run_consume(r, r->cut);
+			}
+		} else if (*at + r->len < c->size) {
+			rc = read_more(c, *at, r, e);
+			continue;
+		} else {
+			become_tail(c, *at, r);
+			return 0;
+		}
+		if (rc == 0 && (*at == tail_at(c) || is_kept(c, *at, &x)))
+			return 0;
+	}
+	return rc;
+}
+
+int content_advance(struct stage_content *c, struct err *e)
+{
+	struct active *a = c->active;
+	struct run r = { .block = NULL };
+	struct extent x;
+	uint64_t at;
+	int rc = 0;
+
+	if (!a)
+		return 0;
+	at = min64(a->dirty, tail_at(c));
+	while (rc == 0 && at < tail_at(c)) {
+		if (is_kept(c, at, &x))
+			at = extent_end(&x);
+		else
+			rc = cut_anew(c, &at, &r, e);
+	}
+	run_drop(c->in, &r);
+	a->dirty = rc < 0 ? at : UINT64_MAX;
+	if (rc == 0)
+		a->synced = true;
+	return rc;
+}
+
+/* --- calls --- */
+
+static int lost(const struct stage_content *c, struct err *e)
+{
+	return c->failed
+		       ? err_set(e, c->failed, "file content was lost: %s", strerror(c->failed))
+		       : 0;
+}
+
+static int flush(struct stage_content *c, struct err *e)
+{
+	int rc = lost(c, e);
+
+	if (rc == 0)
+		rc = content_advance(c, e);
+	if (rc == 0 && c->active)
+		rc = content_chunk_tail(c, true, GIVE_WAIT | GIVE_SETTLE, e);
+	return rc;
+}
+
+static int settle(struct stage_content *c, struct err *e)
+{
+	int rc = flush(c, e);
+
+	return rc == 0 ? ingest_land(c, e) : rc;
+}
+
+void staged_close(struct stage_content *c)
+{
+	struct active *a;
+
+	if (content_enter(c, false) < 0)
+		return;
+	a = c->active;
+	if (a && a->tail.len > 0 && a->synced && a->dirty == UINT64_MAX && ingest_takes(c, 0))
+		(void)content_chunk_tail(c, true, 0, NULL);
+	content_leave(c);
+}
+
+int staged_flush(struct stage_content *c, struct err *e)
+{
+	int rc = content_enter(c, true);
+
+	if (rc == 0) {
+		rc = flush(c, e);
+		content_leave(c);
+	}
+	return rc;
+}
+
+int staged_settle(struct stage_content *c, struct err *e)
+{
+	int rc = content_enter(c, true);
+
+	if (rc == 0) {
+		rc = settle(c, e);
+		content_leave(c);
+	}
+	return rc;
+}
+
+struct listing {
+	struct ingest *in;
+	struct item_chunk *chunks;
+	size_t count;
+};
+
+/* Under ingest.lock: what is named here is not deleted. */
+static int list_chunk(void *arg, struct extent *x)
+{
+	struct listing *l = arg;
+	struct fresh *f = table_get(&l->in->fresh, &x->id);
+
+	if (f)
+		f->round = l->in->round;
+	l->chunks[l->count++] =
+		(struct item_chunk){ .id = x->id, .size = x->size, .csize = x->csize };
+	return 0;
+}
+
+static bool is_settled(const struct stage_content *c)
+{
+	const struct active *a = c->active;
+
+	return !a || (a->tail.len == 0 && a->dirty == UINT64_MAX && a->flights == 0);
+}
+
+static int list(struct stage_content *c, struct item_chunk **out, size_t *count,
+		uint64_t *version, struct err *e)
+{
+	struct listing l = { .in = c->in };
+	int rc = lost(c, e);
+
+	*out = NULL;
+	*count = 0;
+	*version = c->version;
+	if (rc < 0 || !is_settled(c))
+		return rc;
+	if (c->extents.count == 0)
+		return 1;
+	l.chunks = calloc(c->extents.count, sizeof(*l.chunks));
+	if (!l.chunks)
+		return err_nomem(e, "chunks");
+	mutex_lock(&c->in->lock);
+	extents_each(&c->extents, 0, UINT64_MAX, list_chunk, &l);
+	mutex_unlock(&c->in->lock);
+	*out = l.chunks;
+	*count = l.count;
+	return 1;
+}
+
+int staged_chunks(struct stage_content *c, struct item_chunk **out, size_t *count,
+		  uint64_t *version, struct err *e)
+{
+	int rc = content_enter(c, true);
+
+	if (rc == 0) {
+		rc = list(c, out, count, version, e);
+		content_leave(c);
+	}
+	return rc;
+}
+
+int staged_settled_chunks(struct stage_content *c, struct item_chunk **out, size_t *count,
+			  uint64_t *version, struct err *e)
+{
+	int rc = content_enter(c, true);
+
+	if (rc < 0)
+		return rc;
+	rc = settle(c, e);
+	if (rc == 0)
+		rc = list(c, out, count, version, e);
+	content_leave(c);
+	return rc < 0 ? rc : 0;
+}

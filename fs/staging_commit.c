@@ -1,0 +1,338 @@
+/* staging_commit.c - see staging_internal.h: drafts, checkpoints, what is stored and what is deleted. */
+
+#include "fs/staging_internal.h"
+
+#include "core/archive/keep.h"
+#include "core/base/log.h"
+#include "fs/publish.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char logger[] = "borg.fuse";
+
+/* --- what a commit consists of; under `committing`, the gate closed --- */
+
+struct listed { /* a staged archive */
+	uint64_t node;
+	char name[STAGE_NAME_MAX + 1];
+};
+
+struct listing_out {
+	struct buf rows; /* of struct listed */
+	int rc;
+};
+
+static int note_archive(void *arg, struct bytes name, const struct stage_node *node,
+			uint64_t cookie)
+{
+	struct listing_out *out = arg;
+	struct listed row = { .node = node->st.st_ino };
+
+	(void)cookie;
+	memcpy(row.name, name.p, name.len);
+	out->rc = buf_append(&out->rows, &row, sizeof(row));
+	return out->rc;
+}
+
+struct draft *staging_draft(struct staging *s, uint64_t node)
+{
+	bool created;
+	struct draft *d = table_put(&s->drafts, &node, &created);
+
+	if (d && created)
+		d->started_ns = staging_now_ns();
+	return d;
+}
+
+/* "NAME.checkpoint", or with a number where that is somebody else's. */
+static int name_checkpoint(struct staging *s, const char *name, struct draft *d, struct err *e)
+{
+	for (unsigned i = 0; !d->checkpoint; i++) {
+		char *made = NULL;
+		int n = i ? asprintf(&made, "%s.checkpoint.%u", name, i)
+			  : asprintf(&made, "%s.checkpoint", name);
+
+		if (n < 0)
+			return err_nomem(e, "checkpoint");
+		if (manifest_draft_find(s->session->draft, bytes_str(made)))
+			free(made);
+		else
+			d->checkpoint = made;
+	}
+	return 0;
+}
+
+static void facts_of(const struct staging *s, const struct draft *d, struct bytes name,
+		     struct archive_facts *out)
+{
+	*out = (struct archive_facts){
+		.name = name,
+		.hostname = bytes_str(s->hostname),
+		.username = bytes_str(s->username),
+		.cmdline = s->options.cmdline,
+		.cmdline_count = s->options.cmdline_count,
+		.time_ns = d->started_ns,
+		.time_end_ns = staging_now_ns(),
+		.chunker_params = s->options.chunker,
+	};
+}
+
+static void tell_sockets(const char *name, struct draft *d, unsigned sockets)
+{
+	if (sockets == 0 || d->told_sockets)
+		return;
+	d->told_sockets = true;
+	log_warning(logger, "%s: %u socket%s will not be archived", name, sockets,
+		    sockets > 1 ? "s" : "");
+}
+
+/* The archive object of a staged tree, stored, with all that it refers to. */
+static int store_archive(struct staging *s, const struct listed *row, struct draft *d,
+			 struct bytes name, struct chunk_id *id, struct chunk_refs **refs,
+			 char time_text[MANIFEST_TIME_TEXT], struct err *e)
+{
+	CLEANUP(archive_writer_freep) struct archive_writer *w = NULL;
+	CLEANUP(collector_freep) struct collector *collector = NULL;
+	struct archive_writer_options options = { .refs = session_refs(s->session) };
+	struct archive_facts facts;
+	unsigned sockets;
+	int rc = options.refs ? 0 : err_set(e, EIO, "the chunk index cannot be kept");
+
+	if (rc == 0)
+		rc = archive_writer_new(&w, s->put, s->options.reader->key, &options, e);
+	if (rc < 0)
+		chunk_refs_free(options.refs);
+	if (rc == 0)
+		rc = collector_new(&collector, &(struct collect_options){ 0 }, e);
+	if (rc == 0)
+		rc = publish_items(s->stage, row->node, collector, w, &sockets, e);
+	if (rc < 0)
+		return rc;
+	tell_sockets(row->name, d, sockets);
+	facts_of(s, d, name, &facts);
+	rc = archive_writer_save(w, &facts, id, e);
+	manifest_format_time(facts.time_ns, time_text);
+	*refs = archive_writer_take_refs(w);
+	return rc;
+}
+
+static int remove_checkpoint(struct staging *s, struct draft *d, struct err *e)
+{
+	int rc = 0;
+
+	if (d->checkpoint && manifest_draft_find(s->session->draft, bytes_str(d->checkpoint)))
+		rc = session_remove_archive(s->session, bytes_str(d->checkpoint), e);
+	return rc;
+}
+
+/* Of an archive that was renamed it is another one. */
+static int choose_checkpoint(struct staging *s, const char *name, struct draft *d,
+			     struct err *e)
+{
+	struct bytes stem = bytes_str(d->checkpoint ? d->checkpoint : "");
+	int rc;
+
+	if (d->checkpoint && !bytes_is(keep_stem(stem), name)) {
+		rc = remove_checkpoint(s, d, e);
+		if (rc < 0)
+			return rc;
+		free(TAKE(d->checkpoint));
+	}
+	return name_checkpoint(s, name, d, e);
+}
+
+/* The archive as it is, as its checkpoint or, when `p` says so, under its own name. */
+static int commit_archive(struct staging *s, const struct listed *row, uint64_t changes,
+			  const struct publication *p, struct err *e)
+{
+	struct draft *d = staging_draft(s, row->node);
+	bool published = p && p->node == row->node;
+	char time_text[MANIFEST_TIME_TEXT];
+	struct chunk_refs *refs = NULL;
+	struct chunk_id id;
+	struct bytes name;
+	int rc;
+
+	if (!d)
+		return err_nomem(e, row->name);
+	d->listed = true;
+	rc = choose_checkpoint(s, row->name, d, e);
+	if (rc < 0)
+		return rc;
+	name = published ? p->name : bytes_str(d->checkpoint);
+	if (!published && manifest_draft_find(s->session->draft, name) &&
+	    staging_touched(s, row->node).change <= d->committed)
+		return 0; /* as it was */
+	rc = store_archive(s, row, d, name, &id, &refs, time_text, e);
+	if (rc == 0)
+		rc = remove_checkpoint(s, d, e);
+	if (rc < 0)
+		return rc;
+	d->committed = changes;
+	return session_add_archive(s->session, name, &id, bytes_str(time_text), refs, e);
+}
+
+static int commit_archives(struct staging *s, uint64_t changes, const struct publication *p,
+			   struct err *e)
+{
+	CLEANUP(buf_fini) struct buf rows = BUF_INIT;
+	struct listing_out out = { .rows = BUF_INIT };
+	const struct listed *list;
+	int rc = stage_list(s->stage, stage_root(s->stage), 0, note_archive, &out);
+
+	rows = out.rows;
+	if (rc == 0)
+		rc = out.rc;
+	if (rc < 0)
+		return err_set(e, -rc, "staged archives");
+	list = (const struct listed *)(const void *)rows.p;
+	for (size_t i = 0; rc == 0 && i < rows.len / sizeof(*list); i++)
+		rc = commit_archive(s, &list[i], changes, p, e);
+	return rc;
+}
+
+/* Checkpoints of what was removed from the staging directory. */
+static int remove_discarded(struct staging *s, struct err *e)
+{
+	const uint64_t *node;
+	struct draft *d;
+	size_t cursor = 0;
+	int rc = 0;
+
+	while (rc == 0 && table_next(&s->drafts, &cursor, (const void **)&node, (void **)&d))
+		if (!d->listed)
+			rc = remove_checkpoint(s, d, e);
+	return rc;
+}
+
+void staging_drop_draft(struct staging *s, uint64_t node)
+{
+	struct draft *d = table_get(&s->drafts, &node);
+
+	if (d)
+		free(d->checkpoint);
+	table_remove(&s->drafts, &node);
+	staging_forget_touched(s, node);
+}
+
+/* Drafts of archives that are no more: published, or discarded. */
+static void forget_drafts(struct staging *s, const struct publication *p)
+{
+	bool again = true;
+
+	if (p)
+		staging_drop_draft(s, p->node);
+	while (again) {
+		const uint64_t *node;
+		struct draft *d;
+		size_t cursor = 0;
+
+		again = false;
+		while (!again &&
+		       table_next(&s->drafts, &cursor, (const void **)&node, (void **)&d))
+			again = !d->listed;
+		if (again)
+			staging_drop_draft(s, *node);
+	}
+}
+
+static void unlist_drafts(struct staging *s)
+{
+	const uint64_t *node;
+	struct draft *d;
+	size_t cursor = 0;
+
+	while (table_next(&s->drafts, &cursor, (const void **)&node, (void **)&d))
+		d->listed = false;
+}
+
+/* --- contents; the gate is closed --- */
+
+typedef int content_fn(struct stage_content *c, struct err *e);
+
+/* For every file: a loss is that file's affair and stops nothing. */
+static int each_file(struct staging *s, content_fn *fn, struct err *e)
+{
+	struct stage_node n;
+	uint64_t cursor = 0;
+	int rc = 0;
+
+	while (rc == 0 && stage_next_file(s->stage, &cursor, &n)) {
+		if (staged_sync(n.content, NULL) == 0)
+			rc = n.st.st_nlink > 0 ? fn(n.content, e) : staged_evict(n.content, e);
+		if (rc < 0 && staged_sync(n.content, NULL) < 0)
+			rc = 0;
+		stage_release(s->stage, n.st.st_ino, 1);
+	}
+	return rc;
+}
+
+/* Everything in the pipeline first, then its ids. */
+static int settle_all(struct staging *s, struct err *e)
+{
+	int rc;
+
+	ingest_hold(s->ingest, true);
+	rc = each_file(s, staged_flush, e);
+	if (rc == 0)
+		rc = each_file(s, staged_settle, e);
+	if (rc == 0)
+		rc = ingest_detach(s->ingest, e);
+	return rc;
+}
+
+struct deletion {
+	struct repo *repo;
+	struct err *err;
+};
+
+static int delete_orphan(void *arg, const struct chunk_id *id)
+{
+	struct deletion *d = arg;
+	int rc = repo_delete(d->repo, id, d->err);
+
+	return rc == -ENOENT ? 0 : rc;
+}
+
+static int delete_orphans(struct staging *s, struct err *e)
+{
+	struct deletion d = { s->options.reader->repo, e };
+
+	return ingest_orphans(s->ingest, delete_orphan, &d);
+}
+
+static int store_everything(struct staging *s, uint64_t changes, const struct publication *p,
+			    struct err *e)
+{
+	struct chunk_index *index;
+	int rc = session_chunks(s->session, &index, e); /* what others made is counted, too */
+
+	if (rc == 0)
+		rc = settle_all(s, e);
+	if (rc == 0)
+		rc = commit_archives(s, changes, p, e);
+	if (rc == 0)
+		rc = remove_discarded(s, e);
+	staging_close_pipeline(s);
+	if (rc == 0)
+		rc = delete_orphans(s, e);
+	return rc == 0 ? session_commit(s->session, e) : rc;
+}
+
+int staging_commit(struct staging *s, uint64_t changes, const struct publication *p,
+		   struct err *e)
+{
+	int rc;
+
+	unlist_drafts(s);
+	rc = store_everything(s, changes, p, e);
+	if (rc < 0)
+		return rc;
+	ingest_committed(s->ingest);
+	s->committed = changes;
+	forget_drafts(s, p);
+	return 0;
+}

@@ -1,0 +1,96 @@
+#ifndef FS_STAGING_INTERNAL_H
+#define FS_STAGING_INTERNAL_H
+
+/*
+ * staging_internal.h - between staging.c (lock, gate, checkpoints), staging_commit.c (what a commit
+ * consists of) and staging_files.c (contents).
+ *
+ * Two locks.  `lock` guards the state and is held for moments.  `committing` is held by whoever
+ * commits, closes or reopens: for as long as the repository takes.
+ */
+
+#include "core/base/table.h"
+#include "core/base/thread.h"
+#include "fs/staging.h"
+
+#include <time.h>
+
+enum state { CLOSED, CHANGING_STATE, OPEN };
+
+struct draft {            /* an archive in the making, by the number of its directory */
+	char *checkpoint; /* its name in the manifest, or NULL: none yet */
+	int64_t started_ns;
+	uint64_t committed; /* the last of its changes that is durable */
+	bool listed;        /* still there: while commit() looks */
+	bool told_sockets;
+};
+
+struct touched {         /* the same, for whoever changes something */
+	uint64_t change; /* the number of the last one since the mount began */
+	bool refused;    /* something, for want of space or by a failing disk */
+};
+
+struct staging {
+	struct staging_options options;
+	struct stage *stage;
+	struct ingest *ingest;
+	char *hostname, *username;
+	size_t chunk_max;
+
+	struct mutex lock; /* guards what follows */
+	struct cond changed;
+	enum state state;
+	bool gate;         /* closed: no change may begin */
+	unsigned changing; /* changes under way */
+	uint64_t changes;  /* so far */
+	struct timespec last_change;
+	struct table touched; /* archive's node -> struct touched */
+	struct table writers; /* node -> how often it is open for writing */
+	bool closing;
+
+	struct mutex committing; /* guards what follows */
+	struct resuming {        /* what is to be done yet: policy NULL: nothing */
+		const struct attr_policy *policy;
+		const char *take_over;
+	} resuming;
+	struct session *session;
+	struct put *put;
+	struct table drafts;  /* node -> struct draft */
+	uint64_t committed;   /* changes that are durable */
+	struct chunk_id seen; /* hash of the manifest when the lock went back */
+	struct timespec last_commit, failed_at, mended_at;
+	bool failed; /* the keeper's last commit */
+
+	pthread_t keeper;
+	bool has_keeper;
+};
+
+/* --- staging.c --- */
+
+int64_t staging_now_ns(void); /* since the epoch */
+struct touched staging_touched(struct staging *s, uint64_t archive);
+void staging_forget_touched(struct staging *s, uint64_t archive);
+int staging_open_pipeline(struct staging *s, struct err *e);
+void staging_close_pipeline(struct staging *s);
+struct chunk_id staging_manifest_hash(struct staging *s); /* of the one in force */
+
+/* --- staging_commit.c; under `committing`, the gate closed --- */
+
+struct publication { /* a staged archive under its final name */
+	uint64_t node;
+	struct bytes name;
+};
+/* All that is staged as of the change number `changes`, p (may be NULL) published.  The pipeline is
+ * closed afterwards. */
+int staging_commit(struct staging *s, uint64_t changes, const struct publication *p,
+		   struct err *e);
+void staging_drop_draft(struct staging *s, uint64_t node);
+/* --- staging_resume.c; under `committing` --- */
+
+/* Whatever is left to be resumed.  -EBUSY somebody has the lock. */
+int staging_try_resume(struct staging *s, struct err *e);
+
+/* Its draft; NULL when out of memory. */
+struct draft *staging_draft(struct staging *s, uint64_t node);
+
+#endif

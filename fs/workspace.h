@@ -1,0 +1,43 @@
+#ifndef FS_WORKSPACE_H
+#define FS_WORKSPACE_H
+
+/*
+ * workspace.h - the view of a repository with the staging directory in it.
+ *
+ * A node with STAGE_BIT is the staging's; all others are those of the view below.  Where an archive
+ * has the staging directory's name, the archive is shown.
+ *
+ * Threads: as view.h; workspace_follow() from any, too.
+ */
+
+#include "fs/staging.h"
+#include "fs/view.h"
+
+struct workspace_options {
+	const char *name; /* of the staging directory */
+};
+
+/* `below` is the workspace's from now on, also when this fails; the staging outlives it. */
+int workspace_open(struct view **out, struct view *below, struct staging *staging,
+		   const struct workspace_options *options, struct err *e);
+
+/* The view below sees what was just committed.  Changes are told by the next view_refresh(). */
+int workspace_follow(struct view *v, struct err *e);
+/* An archive was published as `name` in the root: the kernel's idea of it is to be renewed. */
+void workspace_published(struct view *v, struct bytes name);
+
+/* See view_content(), waiting for the archive to be opened. */
+int workspace_content(struct view *v, uint64_t node, struct content *out, struct err *e);
+/*
+ * A new name in a staged directory for a node of an archive: a staged node with the same attributes
+ * and chunks, of its own.  Waits.  -EPERM a directory; errors of stage_make().
+ */
+int workspace_link(struct view *v, uint64_t node, uint64_t dir, struct bytes name,
+		   struct stage_node *out, struct err *e);
+
+static inline bool is_staged(uint64_t node)
+{
+	return node & STAGE_BIT;
+}
+
+#endif

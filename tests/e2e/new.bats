@@ -1,0 +1,420 @@
+# new.bats - the staging directory of a mount: what is copied into it, changed there and moved to the root is an archive that
+# borg restores to the last bit, and what was not moved is a checkpoint.
+
+load lib
+
+mount_rw() { # [OPTION]
+	mount_it -o "rw${1:+,$1}" repo
+}
+
+start() { # [MODE]
+	make_repo "$ALCOVE" "${1:-repokey}"
+	mount_rw
+}
+
+clean() {
+	local out
+	out=$(b12 check --verify-data repo 2>&1) && [[ -z $out ]] || fail "1.2: $out" || return 1
+	out=$(b14 check --verify-data repo 2>&1) && [[ -z $out ]] || fail "1.4: $out"
+}
+
+# Everything is stored when it returns.
+unmounted() {
+	umount_it
+	not pgrep -f "alcove mount.*$MNT\$" || within 2 not pgrep -f "alcove mount.*$MNT\$"
+}
+
+# The archive as borg restores it.
+restored() { # BORG ARCHIVE SOURCE
+	[[ ! -d out ]] || chattr -R -f -a -i out || :
+	rm -rf out
+	mkdir out
+	(cd out && "$1" extract --numeric-ids "../repo::$2")
+	touch -r "$3" out
+	same_tree "$T/$3" "$T/out"
+}
+
+chunk_ids() { # ARCHIVE: of each file, by its last name
+	"$PYTHON" "$E2E/content_ids.py" "$T/repo" "$1" 2>/dev/null | sed 's|^[^ ]*/||' | sort
+}
+
+published_is() { # SOURCE ARCHIVE
+	clean
+	restored b12 "$2" "$1"
+	restored b14 "$2" "$1"
+}
+
+# What copying programs leave behind: flags of chattr.
+without_flags() { # DIRECTORY
+	chattr -R -f -i -a -d "$1" || :
+}
+
+@test "a rich tree copied by rsync, cp and tar, published by mv" {
+	rich_tree src
+	without_flags src
+	start
+	mkdir "$MNT"/new/{a,b,c}
+	rsync -aHAX --numeric-ids src/ "$MNT/new/a/"
+	cp -a src/. "$MNT/new/b/"
+	tar -C src --xattrs --xattrs-include='*' --acls -cf - . | tar -C "$MNT/new/c" --xattrs --xattrs-include='*' --acls -xpf -
+	same_tree src "$MNT/new/a"
+	mv "$MNT"/new/{a,b,c} "$MNT/"
+	[[ -z $(ls "$MNT/new") ]]
+	same_tree src "$MNT/a"
+	unmounted
+	clean
+	for name in a b c; do
+		[[ $(b12 list --short repo::$name | wc -l) -gt 10 ]]
+	done
+	mount_it repo
+	same_tree src "$MNT/a"
+}
+
+@test "borg restores what was published, and finds nothing to add" {
+	cp -a /usr/include/linux src
+	start
+	cp -a src "$MNT/new/src"
+	mv "$MNT/new/src" "$MNT/one"
+	unmounted
+	published_is src one
+	(cd src && b12 create --json --stats ../repo::two . >../stats)
+	[[ $(jq '.archive.stats.deduplicated_size' stats) -lt 100000 ]]
+}
+
+@test "whatever is done to a published tree: EROFS, through what was opened before, too" {
+	start
+	mkdir "$MNT/new/a" "$MNT/new/a/d"
+	echo one >"$MNT/new/a/f"
+	exec {file}<"$MNT/new/a/f"
+	cd "$MNT/new/a/d"
+	mv "$MNT/new/a" "$MNT/a"
+	run ! touch here
+	[[ $output == *'Read-only file system'* ]]
+	[[ $(cat <&$file) == one ]]
+	exec {file}<&-
+	run ! sh -c "echo two >'$MNT/a/f'"
+	run ! chmod 600 "$MNT/a/f"
+	[[ $output == *'Read-only file system'* ]]
+	run ! rm "$MNT/a/f"
+	run ! mv "$MNT/a/f" "$MNT/a/g"
+	run ! ln "$MNT/a/f" "$MNT/a/g"
+	cd "$T"
+	sleep 2
+	[[ $(cat "$MNT/a/f") == one ]]
+	unmounted
+	clean
+}
+
+@test "names that no archive in the making can have" {
+	start
+	mkdir "$MNT/new/a" && mv "$MNT/new/a" "$MNT/a"
+	run ! mkdir "$MNT/new/a"
+	[[ $output == *'File exists'* ]]
+	run ! mkdir "$MNT/new/x.checkpoint"
+	[[ $output == *'Invalid argument'* ]]
+	run ! mkdir "$MNT/new/x.checkpoint.7"
+	run ! touch "$MNT/new/file"
+	[[ $output == *'Operation not permitted'* ]]
+	run ! mkdir "$MNT/x"
+	run ! mv "$MNT/a" "$MNT/b"
+	[[ $output == *'Operation not permitted'* ]]
+	mkdir "$MNT/new/b"
+	run ! mv -T "$MNT/new/b" "$MNT/a"
+	mv "$MNT/new/b" "$MNT/new/c"
+	[[ $(ls "$MNT/new") == c ]]
+	run ! mv "$MNT/a" "$MNT/new/"
+	rmdir "$MNT/new/c"
+	unmounted
+	[[ $(b12 list --short --consider-checkpoints repo) == a ]]
+	clean
+}
+
+@test "an open file holds a publishing up, and then refuses it" {
+	start
+	mkdir "$MNT/new/a"
+	exec {file}>"$MNT/new/a/f"
+	run ! mv "$MNT/new/a" "$MNT/a"
+	[[ $output == *busy* ]]
+	(sleep 0.4) &
+	exec {file}>&-
+	mv "$MNT/new/a" "$MNT/a"
+	unmounted
+	clean
+}
+
+@test "links and copies out of an archive move no data" {
+	mkdir src && cp -a /usr/bin/perl /usr/include/linux src/ && head -c 30000000 /dev/urandom >src/big
+	start
+	cp -a src "$MNT/new/y"
+	mv "$MNT/new/y" "$MNT/yesterday"
+	unmounted
+	mount_rw
+	before=$(du -sb repo/data | cut -f1)
+	mkdir "$MNT/new/t"
+	rsync -aHAX --numeric-ids --link-dest="$MNT/yesterday" src/ "$MNT/new/t/"
+	cp "$MNT/yesterday/big" "$MNT/new/t/copy"
+	same_tree "$MNT/yesterday/linux" "$MNT/new/t/linux"
+	mv "$MNT/new/t" "$MNT/today"
+	unmounted
+	(($(du -sb repo/data | cut -f1) - before < 400000))
+	cp src/big src/copy
+	touch -r src/big "$T/time"
+	clean
+	[[ $(chunk_ids today | grep ' *big' | cut -d' ' -f2-) == $(chunk_ids yesterday | grep big | cut -d' ' -f2-) ]]
+	mkdir out && (cd out && b12 extract ../repo::today)
+	cmp src/big out/copy && cmp src/perl out/perl
+	diff -r src/linux out/linux
+}
+
+@test "killed: the checkpoint is staged again, and the copy goes on" {
+	cp -a /usr/include/linux src
+	start
+	mkdir "$MNT/new/n"
+	rsync -aHAX src/a* src/b* "$MNT/new/n/"
+	sync "$MNT/new/n"
+	echo lost >"$MNT/new/n/lost"
+	pkill -KILL -f "alcove mount.*$MNT\$"
+	within 5 not pgrep -f "alcove mount.*$MNT\$"
+	umount -l "$MNT"
+	[[ $(b12 list --short --consider-checkpoints --lock-wait 5 repo) == n.checkpoint ]]
+	clean
+	mount_rw
+	within 10 test -d "$MNT/new/n"
+	[[ ! -e $MNT/new/n/lost ]]
+	[[ -z $(rsync -aHAXnic src/a* src/b* "$MNT/new/n/") ]]
+	rsync -aHAX --delete src/ "$MNT/new/n/"
+	mv "$MNT/new/n" "$MNT/n"
+	unmounted
+	[[ $(b12 list --short --consider-checkpoints repo) == n ]]
+	published_is src n
+}
+
+@test "an interrupted borg create goes on here: its parts are one file again" {
+	mkdir src && head -c 60000000 /dev/urandom >src/large && echo small >src/a
+	make_repo b12 repokey
+	mv src/large large && mkfifo src/large
+	(head -c 30000000 large && sleep 2 && tail -c +30000001 large | head -c 20000000 && sleep 60) >src/large &
+	feeder=$!
+	"$B12" create --read-special --checkpoint-interval 1 repo::c src 2>/dev/null &
+	borg=$!
+	within 60 sh -c "'$ALCOVE' list --short --consider-checkpoints repo | grep -q checkpoint"
+	kill -INT $borg
+	wait $borg || :
+	pkill -P $feeder || :
+	rm src/large && mv large src/large
+	[[ $(b12 list --short --consider-checkpoints repo) == c.checkpoint* ]]
+	mount_rw
+	within 10 test -d "$MNT/new/c"
+	ls -la "$MNT/new/c/src"
+	size=$(stat -c %s "$MNT/new/c/src/large")
+	((size > 0 && size <= 60000000))
+	cmp -n "$size" src/large "$MNT/new/c/src/large"
+	[[ -z $(ls "$MNT/new/c/src" | grep part) ]]
+	rsync -aHAX --delete --inplace src/ "$MNT/new/c/src/"
+	mv "$MNT/new/c" "$MNT/c"
+	unmounted
+	[[ $(b12 list --short --consider-checkpoints repo) == c ]]
+	clean
+	mkdir out && (cd out && b12 extract ../repo::c) && diff -r src out/src
+}
+
+@test "umount publishes what was written, and keeps the rest" {
+	start
+	mkdir "$MNT"/new/{full,empty}
+	echo x >"$MNT/new/full/f"
+	run "$ALCOVE" umount "$MNT"
+	[[ $output == $'full: published\nempty: left as a checkpoint: it is empty' ]]
+	[[ $(b12 list --short repo) == full ]]
+	[[ $(b12 list --short --consider-checkpoints repo) == *empty.checkpoint* ]]
+	clean
+	mount_rw
+	within 10 test -d "$MNT/new/empty"
+	unmounted
+	[[ $(b12 list --short --consider-checkpoints repo) == *empty.checkpoint* ]]
+	mount_rw
+	within 10 rmdir "$MNT/new/empty"
+	unmounted
+	[[ $(b12 list --short --consider-checkpoints repo) == full ]]
+	clean
+}
+
+@test "the lock is another's: the first write waits, and then says so" {
+	make_repo "$ALCOVE" repokey
+	"$ALCOVE" mount --lock-wait 2 -o rw repo "$MNT"
+	b12 with-lock repo sleep 4 &
+	within 5 test -d repo/lock.exclusive
+	run ! mkdir "$MNT/new/a"
+	[[ $output == *busy* ]]
+	wait $!
+	mkdir "$MNT/new/a"
+	run ! b12 list --lock-wait 0 repo
+	unmounted
+	b12 list repo
+}
+
+@test "without rw, and where the repository cannot be written, there is no new/" {
+	make_repo "$ALCOVE" repokey
+	mount_it repo
+	[[ -z $(ls "$MNT") ]]
+	run ! mkdir "$MNT/new"
+	umount_it
+	"$ALCOVE" create repo::a /etc/hostname
+	mount_it -o rw repo::a
+	[[ $(ls "$MNT") == etc ]]
+	umount_it
+	mount --bind repo repo && mount -o remount,bind,ro repo
+	mount_rw
+	[[ $(ls "$MNT") == a ]]
+	umount_it
+	umount repo
+	"$ALCOVE" rename repo::a new
+	mount_rw staging=stage
+	[[ $(ls "$MNT") == $'new\nstage' ]]
+	umount_it
+}
+
+@test "three archives under write: the one that is published is clean, and so are the others' checkpoints" {
+	cp -a /usr/include/linux src
+	start
+	mkdir "$MNT"/new/{a,b,c}
+	cp -a src/. "$MNT/new/a/"
+	(while cp -a src/. "$MNT/new/b/" && rm -r "$MNT/new/b/"*; do :; done 2>/dev/null) &
+	busy=$!
+	(while :; do head -c 3000000 /dev/urandom >"$MNT/new/c/f$RANDOM"; done 2>/dev/null) &
+	busy2=$!
+	mv "$MNT/new/a" "$MNT/a"
+	kill $busy $busy2
+	wait $busy $busy2 2>/dev/null || :
+	pkill -KILL -f "alcove mount.*$MNT\$"
+	within 5 not pgrep -f "alcove mount.*$MNT\$"
+	umount -l "$MNT"
+	b12 break-lock repo
+	published_is src a
+}
+
+@test "programs at work: git, a build, sqlite3, dd at random places" {
+	start
+	mkdir "$MNT/new/w" && cd "$MNT/new/w"
+	git init -q g && cd g && git config user.email a@b && git config user.name n
+	cp -r /usr/include/asm-generic . && git add -A && git commit -qm one && git fsck --strict
+	cd .. && git clone -q g h && git -C h fsck
+	printf 'int f(void){return 3;}\n' >f.c && printf 'int f(void);int main(void){return f()-3;}\n' >m.c
+	printf 'm: m.o f.o\n\tcc -o $@ $^\n' >Makefile && make -s m && ./m
+	"$PYTHON" - <<-'PY'
+		import sqlite3
+		for mode in ("wal", "delete"):
+		    c = sqlite3.connect(mode + ".db")
+		    c.execute("pragma journal_mode=" + mode)
+		    c.execute("create table t(a, b)")
+		    for i in range(300):
+		        c.execute("insert into t values(?, ?)", (i, "x" * (i % 700)))
+		        if i % 50 == 0: c.commit()
+		    c.commit()
+		    c.execute("delete from t where a % 3 = 0"); c.commit(); c.execute("vacuum")
+		    assert c.execute("pragma integrity_check").fetchone()[0] == "ok"
+		    c.close()
+	PY
+	cp -a "$MNT/new/w" "$T/copy"
+	head -c 5000000 /dev/urandom >"$T/copy/image" && cp "$T/copy/image" image
+	for i in $(seq 40); do
+		at=$((RANDOM * 150))
+		for to in "$T/copy/image" image; do
+			yes "$i" | dd of="$to" bs=1 count=$((RANDOM % 9000)) seek=$at conv=notrunc iflag=fullblock status=none oflag=seek_bytes 2>/dev/null || :
+		done
+		cp image "$T/copy/image"
+	done
+	cmp image "$T/copy/image"
+	cd "$T"
+	mv "$MNT/new/w" "$MNT/w"
+	unmounted
+	clean
+	mkdir out && (cd out && b12 extract ../repo::w)
+	diff -r --no-dereference copy out
+	git -C out/h fsck
+}
+
+@test "flags of chattr are kept, obeyed and archived" {
+	start
+	mkdir "$MNT/new/a" && cd "$MNT/new/a"
+	echo x >fixed && echo x >log && echo x >dull && mkdir d
+	chattr +i fixed && chattr +a log && chattr +d dull d
+	[[ $(lsattr fixed) == ----i* && $(lsattr log) == -----a* ]]
+	run ! sh -c 'echo y >fixed'
+	[[ $output == *'not permitted'* ]]
+	run ! rm fixed
+	run ! sh -c 'echo y >log'
+	echo y >>log
+	cd "$T"
+	mv "$MNT/new/a" "$MNT/a"
+	unmounted
+	mkdir out && (cd out && b12 extract ../repo::a)
+	[[ $(lsattr out/fixed) == ----i* && $(lsattr out/log) == -----a* && $(lsattr out/dull) == ------d* ]]
+	[[ $(cat out/log) == $'x\ny' ]]
+	chattr -i -a out/*
+	clean
+}
+
+@test "a signal, an aborted connection, on_umount=checkpoint: nothing is published" {
+	make_repo "$ALCOVE" repokey
+	mountpoint -q /sys/fs/fuse/connections || mount -t fusectl none /sys/fs/fuse/connections
+	for end in term abort option; do
+		if [[ $end == option ]]; then mount_rw on_umount=checkpoint; else mount_rw; fi
+		within 10 sh -c "[ -d '$MNT/new/a' ] || mkdir '$MNT/new/a'"
+		echo $end >"$MNT/new/a/$end"
+		case $end in
+		term) pkill -TERM -f "alcove mount.*$MNT\$" ;;
+		abort) echo 1 >"/sys/fs/fuse/connections/$(stat -c %d "$MNT")/abort" ;;
+		option) umount_it ;;
+		esac
+		within 20 not pgrep -f "alcove mount.*$MNT\$"
+		! mounted || umount -l "$MNT"
+		b12 list --short --consider-checkpoints repo >names 2>&1
+		[[ $(<names) == a.checkpoint ]] || fail "$end: $(<names)"
+		clean
+	done
+	mkdir out && (cd out && b12 extract ../repo::a.checkpoint)
+	[[ $(ls out) == $'abort\noption\nterm' ]]
+}
+
+@test "a file under random operations, across checkpoints: no byte differs, and borg restores it" {
+	start
+	mkdir "$MNT/new/a"
+	seed=${ALCOVE_TEST_SEED:-$RANDOM$RANDOM}
+	echo "# seed $seed" >&3
+	for i in 1 2; do
+		"$(dirname "$(readlink -f "$ALCOVE")")/tests/support/file_storm" "$MNT/new/a/f$i" "$seed$i" "$(soak 3000 500000)"
+		cp "$MNT/new/a/f$i" "f$i"
+	done
+	mv "$MNT/new/a" "$MNT/a"
+	unmounted
+	clean
+	mkdir out && (cd out && b12 extract ../repo::a)
+	cmp f1 out/f1
+	cmp f2 out/f2
+}
+
+@test "a full disk, a quota: told to who writes; what was staged before is kept, and published when there is room" {
+	mkdir small && mount -t tmpfs -o size=80m none small
+	for kind in disk quota; do
+		rm -rf small/*
+		limit=()
+		[[ $kind == disk ]] || limit=(--storage-quota 60M)
+		"$ALCOVE" init -e repokey "${limit[@]}" small/repo 2>/dev/null
+		"$ALCOVE" config small/repo max_segment_size 1000000 # one must be free, for a commit to be begun
+		mount_it -o rw small/repo
+		mkdir "$MNT/new/a"
+		head -c 20000000 /dev/urandom >keep
+		cp keep "$MNT/new/a/keep"
+		sync "$MNT/new/a"
+		run ! sh -c "head -c 90000000 /dev/urandom >'$MNT/new/a/big' && sync '$MNT/new/a/big'"
+		rm "$MNT/new/a/big"
+		within 60 sh -c "echo more >>'$MNT/new/a/more' && sync '$MNT/new/a'"
+		mv "$MNT/new/a" "$MNT/a"
+		umount_it
+		[[ -z $(b12 check --verify-data small/repo 2>&1) ]]
+		rm -rf out && mkdir out && (cd out && b12 extract ../small/repo::a)
+		cmp keep out/keep
+		[[ -s out/more && ! -e out/big ]]
+	done
+	umount small
+}
