@@ -490,16 +490,19 @@ static void renamed(void **state)
 static int begin_and_end(char *path)
 {
 	struct session_options options = { .prompt = &prompt, .operation = MANIFEST_WRITE };
+	struct reader *reader;
 	struct session *s = NULL;
 	struct err e = ERR_INIT;
 	int rc;
 
 	where.path = path;
-	rc = session_begin(&s, open_reader(), &options, &e);
+	reader = open_reader();
+	rc = session_begin(&s, reader, &options, &e);
 	if (rc == -EBUSY && (s || strcmp(e.msgid, "LockTimeout") != 0))
 		rc = -EINVAL;
 	if (rc == 0)
 		rc = session_end(s, &e);
+	reader_close(reader);
 	return -rc;
 }
 
