@@ -2,6 +2,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -242,7 +243,8 @@ class Program:
         demand(not wrong, wrong)
 
     def archives(self):
-        return self.borg('list', '--short', '--consider-checkpoints', self.repo).split()
+        said = self.borg('list', '--short', '--consider-checkpoints', self.repo)
+        return re.findall(r'^[\w.]+$', said, re.MULTILINE)  # borg's remarks on the repository are sentences
 
     def expected(self, done):
         """Archives that must be there, and that may be."""
