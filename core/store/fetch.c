@@ -14,6 +14,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "core/base/thread.h"
@@ -427,7 +428,7 @@ void fetch_rest(struct fetch *f)
 	struct cache_list dropped = { 0 };
 	struct loader *idle[LOADERS_MAX];
 	size_t count = 0;
-	bool resting;
+	bool resting, dropped_some;
 
 	mutex_lock(&f->lock);
 	resting = f->rested_at == f->misses + f->ahead;
@@ -439,12 +440,15 @@ void fetch_rest(struct fetch *f)
 		cond_broadcast(&f->work);
 		chunk_cache_shrink(&f->cache, f->rest_bytes, &dropped);
 	}
+	dropped_some = dropped.first != NULL;
 	mutex_unlock(&f->lock);
 	cache_list_release(&dropped);
 	for (size_t i = 0; i < count; i++)
 		loader_free(idle[i]);
 	if (resting)
 		chunk_heap_trim(f->heap);
+	if (resting && (count > 0 || dropped_some))
+		malloc_trim(0); /* what lies free between what is in use */
 }
 
 void fetch_stats(struct fetch *f, struct fetch_stats *out)
