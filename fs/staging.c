@@ -291,14 +291,14 @@ static void open_gate(struct staging *s)
 /* --- checkpoints and the lock --- */
 
 /* Under `committing`: all that is staged becomes durable. */
-static int commit(struct staging *s, const struct publication *p, struct err *e)
+static int commit(struct staging *s, const struct order *o, struct err *e)
 {
 	uint64_t changes = close_gate(s);
 	struct err why = ERR_INIT;
-	int rc = staging_commit(s, changes, p, e), reopened;
+	int rc = staging_commit(s, changes, o, e), reopened;
 
-	if (rc == 0 && p)
-		rc = stage_freeze(s->stage, p->node);
+	if (rc == 0 && o && o->node)
+		rc = stage_freeze(s->stage, o->node);
 	clock_gettime(CLOCK_MONOTONIC, &s->last_commit);
 	reopened = rc < 0 ? begin_again(s, &why) : staging_open_pipeline(s, &why);
 	if (reopened < 0) {
@@ -468,26 +468,60 @@ static int await_writers(struct staging *s, uint64_t archive, struct err *e)
 	return open ? err_set(e, EBUSY, "a file is open for writing") : 0;
 }
 
-int staging_publish(struct staging *s, uint64_t node, struct bytes name, struct err *e)
+/* Commit, with an order that may have become impossible meanwhile. */
+static int carry_out(struct staging *s, const struct order *o, struct err *e)
 {
-	struct publication p = { .node = node, .name = name };
-	int rc = staging_begin_change(s, true, e); /* the lock is ours from here on */
+	int rc = 0;
 
-	if (rc < 0)
-		return rc;
-	staging_end_change(s, (uint64_t[2]){ 0 }, 0);
-	rc = await_writers(s, node, e);
-	if (rc < 0)
-		return rc;
 	mutex_lock(&s->committing);
 	if (!s->session)
-		rc = err_set(e, EAGAIN, "the lock was given back");
-	else if (manifest_draft_find(s->session->draft, name))
+		rc = reopen(s, e);
+	if (rc == 0 && o->name.len > 0 && manifest_draft_find(s->session->draft, o->name))
 		rc = -EEXIST;
+	if (rc == 0 && o->archive.len > 0 &&
+	    !manifest_draft_find(s->session->draft, o->archive))
+		rc = -ENOENT;
 	if (rc == 0)
-		rc = commit(s, &p, e);
+		rc = commit(s, o, e);
 	mutex_unlock(&s->committing);
 	return rc;
+}
+
+/* The lock is ours for a while when this returns 0. */
+static int take_lock(struct staging *s, struct err *e)
+{
+	int rc = staging_begin_change(s, true, e);
+
+	if (rc == 0)
+		staging_end_change(s, (uint64_t[2]){ 0 }, 0);
+	return rc;
+}
+
+int staging_publish(struct staging *s, uint64_t node, struct bytes name, struct err *e)
+{
+	struct order o = { .node = node, .name = name };
+	int rc = take_lock(s, e);
+
+	if (rc == 0)
+		rc = await_writers(s, node, e);
+	return rc == 0 ? carry_out(s, &o, e) : rc;
+}
+
+int staging_rename_archive(struct staging *s, struct bytes archive, struct bytes name,
+			   struct err *e)
+{
+	struct order o = { .name = name, .archive = archive };
+	int rc = take_lock(s, e);
+
+	return rc == 0 ? carry_out(s, &o, e) : rc;
+}
+
+int staging_remove_archive(struct staging *s, struct bytes archive, struct err *e)
+{
+	struct order o = { .archive = archive };
+	int rc = take_lock(s, e);
+
+	return rc == 0 ? carry_out(s, &o, e) : rc;
 }
 
 /* --- life --- */

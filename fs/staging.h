@@ -119,4 +119,9 @@ int staging_checkpoint(struct staging *s, struct err *e);
  */
 int staging_publish(struct staging *s, uint64_t node, struct bytes name, struct err *e);
 
+/* An archive of the repository gets another name, or goes.  Durable when this returns.  -ENOENT, -EEXIST. */
+int staging_rename_archive(struct staging *s, struct bytes archive, struct bytes name,
+			   struct err *e);
+int staging_remove_archive(struct staging *s, struct bytes archive, struct err *e);
+
 #endif

@@ -144,12 +144,12 @@ static int choose_checkpoint(struct staging *s, const char *name, struct draft *
 	return name_checkpoint(s, name, d, e);
 }
 
-/* The archive as it is, as its checkpoint or, when `p` says so, under its own name. */
+/* The archive as it is, as its checkpoint or, when `o` says so, under its own name. */
 static int commit_archive(struct staging *s, const struct listed *row, uint64_t changes,
-			  const struct publication *p, struct err *e)
+			  const struct order *o, struct err *e)
 {
 	struct draft *d = staging_draft(s, row->node);
-	bool published = p && p->node == row->node;
+	bool published = o && o->node == row->node;
 	char time_text[MANIFEST_TIME_TEXT];
 	struct chunk_refs *refs = NULL;
 	struct chunk_id id;
@@ -162,7 +162,7 @@ static int commit_archive(struct staging *s, const struct listed *row, uint64_t 
 	rc = choose_checkpoint(s, row->name, d, e);
 	if (rc < 0)
 		return rc;
-	name = published ? p->name : bytes_str(d->checkpoint);
+	name = published ? o->name : bytes_str(d->checkpoint);
 	if (!published && manifest_draft_find(s->session->draft, name) &&
 	    staging_touched(s, row->node).change <= d->committed)
 		return 0; /* as it was */
@@ -175,7 +175,7 @@ static int commit_archive(struct staging *s, const struct listed *row, uint64_t 
 	return session_add_archive(s->session, name, &id, bytes_str(time_text), refs, e);
 }
 
-static int commit_archives(struct staging *s, uint64_t changes, const struct publication *p,
+static int commit_archives(struct staging *s, uint64_t changes, const struct order *o,
 			   struct err *e)
 {
 	CLEANUP(buf_fini) struct buf rows = BUF_INIT;
@@ -190,7 +190,7 @@ static int commit_archives(struct staging *s, uint64_t changes, const struct pub
 		return err_set(e, -rc, "staged archives");
 	list = (const struct listed *)(const void *)rows.p;
 	for (size_t i = 0; rc == 0 && i < rows.len / sizeof(*list); i++)
-		rc = commit_archive(s, &list[i], changes, p, e);
+		rc = commit_archive(s, &list[i], changes, o, e);
 	return rc;
 }
 
@@ -219,12 +219,12 @@ void staging_drop_draft(struct staging *s, uint64_t node)
 }
 
 /* Drafts of archives that are no more: published, or discarded. */
-static void forget_drafts(struct staging *s, const struct publication *p)
+static void forget_drafts(struct staging *s, const struct order *o)
 {
 	bool again = true;
 
-	if (p)
-		staging_drop_draft(s, p->node);
+	if (o && o->node)
+		staging_drop_draft(s, o->node);
 	while (again) {
 		const uint64_t *node;
 		struct draft *d;
@@ -304,7 +304,13 @@ static int delete_orphans(struct staging *s, struct err *e)
 	return ingest_orphans(s->ingest, delete_orphan, &d);
 }
 
-static int store_everything(struct staging *s, uint64_t changes, const struct publication *p,
+static int change_archive(struct staging *s, const struct order *o, struct err *e)
+{
+	return o->name.len > 0 ? session_rename_archive(s->session, o->archive, o->name, e)
+			       : session_remove_archive(s->session, o->archive, e);
+}
+
+static int store_everything(struct staging *s, uint64_t changes, const struct order *o,
 			    struct err *e)
 {
 	struct chunk_index *index;
@@ -313,26 +319,27 @@ static int store_everything(struct staging *s, uint64_t changes, const struct pu
 	if (rc == 0)
 		rc = settle_all(s, e);
 	if (rc == 0)
-		rc = commit_archives(s, changes, p, e);
+		rc = commit_archives(s, changes, o, e);
 	if (rc == 0)
 		rc = remove_discarded(s, e);
 	staging_close_pipeline(s);
+	if (rc == 0 && o && !o->node)
+		rc = change_archive(s, o, e);
 	if (rc == 0)
 		rc = delete_orphans(s, e);
 	return rc == 0 ? session_commit(s->session, e) : rc;
 }
 
-int staging_commit(struct staging *s, uint64_t changes, const struct publication *p,
-		   struct err *e)
+int staging_commit(struct staging *s, uint64_t changes, const struct order *o, struct err *e)
 {
 	int rc;
 
 	unlist_drafts(s);
-	rc = store_everything(s, changes, p, e);
+	rc = store_everything(s, changes, o, e);
 	if (rc < 0)
 		return rc;
 	ingest_committed(s->ingest);
 	s->committed = changes;
-	forget_drafts(s, p);
+	forget_drafts(s, o);
 	return 0;
 }

@@ -76,14 +76,16 @@ struct chunk_id staging_manifest_hash(struct staging *s); /* of the one in force
 
 /* --- staging_commit.c; under `committing`, the gate closed --- */
 
-struct publication { /* a staged archive under its final name */
-	uint64_t node;
-	struct bytes name;
+/* What a commit does beside the checkpoints. */
+struct order {
+	uint64_t node;     /* this staged archive becomes archive `name`; 0: none */
+	struct bytes name; /* ... or, where it is 0, */
+	struct bytes
+		archive; /* this archive gets the name `name`, or goes where that is empty */
 };
-/* All that is staged as of the change number `changes`, p (may be NULL) published.  The pipeline is
- * closed afterwards. */
-int staging_commit(struct staging *s, uint64_t changes, const struct publication *p,
-		   struct err *e);
+/* All that is staged as of the change number `changes`, and what is ordered (may be NULL).  The pipeline
+ * is closed afterwards. */
+int staging_commit(struct staging *s, uint64_t changes, const struct order *o, struct err *e);
 void staging_drop_draft(struct staging *s, uint64_t node);
 /* --- staging_resume.c; under `committing` --- */
 

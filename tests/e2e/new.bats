@@ -418,3 +418,30 @@ without_flags() { # DIRECTORY
 	done
 	umount small
 }
+
+@test "-o manage: mv renames an archive, rmdir deletes it; without it neither" {
+	make_repo "$ALCOVE" repokey
+	cp -a /usr/include/linux src
+	for name in a b c; do (cd src && "$ALCOVE" create ../repo::$name .); done
+	mount_rw
+	run ! rmdir "$MNT/a"
+	[[ $output == *'not permitted'* ]]
+	run ! mv "$MNT/a" "$MNT/x"
+	unmounted
+	mount_rw manage
+	ls "$MNT/a" >/dev/null
+	mv "$MNT/a" "$MNT/x"
+	[[ $(ls "$MNT") == $'b\nc\nnew\nx' ]]
+	same_tree src "$MNT/x"
+	run ! mv -T "$MNT/b" "$MNT/c"
+	rmdir "$MNT/b"
+	run ! rmdir "$MNT/b"
+	[[ $(ls "$MNT") == $'c\nnew\nx' ]]
+	run ! rm "$MNT/c/types.h"
+	mkdir "$MNT/new/d" && echo x >"$MNT/new/d/f"
+	rmdir "$MNT/c"
+	mv "$MNT/new/d" "$MNT/"
+	unmounted
+	[[ $(b12 list --short repo) == $'x\nd' ]]
+	published_is src x
+}
