@@ -261,7 +261,12 @@ struct touched staging_touched(struct staging *s, uint64_t archive)
 
 void staging_forget_touched(struct staging *s, uint64_t archive)
 {
+	struct touched *t;
+
 	mutex_lock(&s->lock);
+	t = table_get(&s->touched, &archive);
+	if (t)
+		free(t->comment);
 	table_remove(&s->touched, &archive);
 	mutex_unlock(&s->lock);
 }
@@ -564,6 +569,7 @@ static int open_parts(struct staging *s, struct err *e)
 static void staging_free(struct staging *s)
 {
 	const uint64_t *node;
+	struct touched *t;
 	struct draft *d;
 	size_t cursor = 0;
 
@@ -572,6 +578,9 @@ static void staging_free(struct staging *s)
 	while (table_next(&s->drafts, &cursor, (const void **)&node, (void **)&d))
 		free(d->checkpoint);
 	table_fini(&s->drafts);
+	cursor = 0;
+	while (table_next(&s->touched, &cursor, (const void **)&node, (void **)&t))
+		free(t->comment);
 	table_fini(&s->touched);
 	table_fini(&s->writers);
 	cond_fini(&s->changed);

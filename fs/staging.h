@@ -106,6 +106,14 @@ void staging_close_file(struct staging *s, uint64_t node, bool for_writing);
 
 /* --- archives --- */
 
+/* What the staged tells of itself, see own_xattr.h: 1 with out replaced, 0 none. */
+int staging_own_xattr(struct staging *s, uint64_t node, struct bytes name, struct buf *out,
+		      struct err *e);
+/* The comment of an archive in the making; -EINVAL another attribute, or node is none.  Between
+ * staging_begin_change() and staging_end_change(). */
+int staging_set_own_xattr(struct staging *s, uint64_t node, struct bytes name,
+			  struct bytes value);
+
 /* May an archive in the making have this name?  -EEXIST there is one, -EINVAL Borg cannot have it. */
 int staging_check_name(struct staging *s, struct bytes name);
 

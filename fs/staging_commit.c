@@ -97,6 +97,7 @@ static int store_archive(struct staging *s, const struct listed *row, struct dra
 	CLEANUP(archive_writer_freep) struct archive_writer *w = NULL;
 	CLEANUP(collector_freep) struct collector *collector = NULL;
 	struct archive_writer_options options = { .refs = session_refs(s->session) };
+	CLEANUP(cleanup_freep) char *comment = NULL;
 	struct archive_facts facts;
 	unsigned sockets;
 	int rc = options.refs ? 0 : err_set(e, EIO, "the chunk index cannot be kept");
@@ -113,6 +114,10 @@ static int store_archive(struct staging *s, const struct listed *row, struct dra
 		return rc;
 	tell_sockets(row->name, d, sockets);
 	facts_of(s, d, name, &facts);
+	comment = staging_comment(s, row->node);
+	if (!comment)
+		return err_nomem(e, row->name);
+	facts.comment = bytes_str(comment);
 	rc = archive_writer_save(w, &facts, id, e);
 	manifest_format_time(facts.time_ns, time_text);
 	*refs = archive_writer_take_refs(w);

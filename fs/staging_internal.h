@@ -28,6 +28,7 @@ struct draft {            /* an archive in the making, by the number of its dire
 struct touched {         /* the same, for whoever changes something */
 	uint64_t change; /* the number of the last one since the mount began */
 	bool refused;    /* something, for want of space or by a failing disk */
+	char *comment;   /* or NULL */
 };
 
 struct staging {
@@ -73,6 +74,11 @@ void staging_forget_touched(struct staging *s, uint64_t archive);
 int staging_open_pipeline(struct staging *s, struct err *e);
 void staging_close_pipeline(struct staging *s);
 struct chunk_id staging_manifest_hash(struct staging *s); /* of the one in force */
+
+/* --- staging_files.c --- */
+
+/* Of an archive in the making, on the heap, maybe empty; NULL when out of memory. */
+char *staging_comment(struct staging *s, uint64_t archive);
 
 /* --- staging_commit.c; under `committing`, the gate closed --- */
 

@@ -7,6 +7,8 @@
 
 #include "mount/change.h"
 
+#include "fs/own_xattr.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -386,6 +388,8 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 static int set_xattr(struct change *c, struct err *e)
 {
 	(void)e;
+	if (own_xattr_is(c->name))
+		return staging_set_own_xattr(c->mount->staging, c->node, c->name, c->data);
 	return stage_set_xattr(stage_of(c), c->node, c->name, c->data, (int)c->flags);
 }
 
