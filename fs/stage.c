@@ -485,6 +485,21 @@ static struct node *let_go_frozen(struct stage *s, const struct node *n)
 	return archive;
 }
 
+static bool is_nameless_file(const struct node *n)
+{
+	return S_ISREG(n->mode) && n->nlink == 0;
+}
+
+bool stage_has_nameless(struct stage *s)
+{
+	bool some;
+
+	mutex_lock(&s->lock);
+	some = s->nameless > 0;
+	mutex_unlock(&s->lock);
+	return some;
+}
+
 void stage_release(struct stage *s, uint64_t node, uint64_t times)
 {
 	struct stage_content *content = NULL;
@@ -497,8 +512,8 @@ void stage_release(struct stage *s, uint64_t node, uint64_t times)
 		n->holds -= times;
 		if (stage_check_frozen(s, n) < 0)
 			last = let_go_frozen(s, n);
-		if (!last)
-			content = stage_drop_unused(s, n);
+		s->nameless -= is_nameless_file(n) && n->holds == 0;
+		content = stage_drop_unused(s, n);
 	}
 	mutex_unlock(&s->lock);
 	stage_dispose(s, content);

@@ -145,6 +145,7 @@ static struct stage_content *lose_name(struct stage *s, struct node *n)
 {
 	n->nlink = S_ISDIR(n->mode) ? 0 : n->nlink - 1;
 	n->ctime = stage_now();
+	s->nameless += S_ISREG(n->mode) && n->nlink == 0 && n->holds > 0;
 	return stage_drop_unused(s, n);
 }
 

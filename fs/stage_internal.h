@@ -72,6 +72,7 @@ struct stage {
 	uint32_t free_slot; /* where to look for one */
 	struct node *root;
 	uint64_t bytes;
+	uint64_t nameless; /* files without a name that somebody holds */
 	uint64_t seed;
 };
 

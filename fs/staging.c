@@ -582,6 +582,7 @@ static void staging_free(struct staging *s)
 	while (table_next(&s->touched, &cursor, (const void **)&node, (void **)&t))
 		free(t->comment);
 	table_fini(&s->touched);
+	table_fini(&s->dirty);
 	table_fini(&s->writers);
 	cond_fini(&s->changed);
 	mutex_fini(&s->lock);
@@ -603,6 +604,7 @@ int staging_open(struct staging **out, const struct staging_options *options, st
 	mutex_init(&s->committing);
 	cond_init(&s->changed);
 	table_init(&s->writers, sizeof(uint64_t), sizeof(uint32_t));
+	table_init(&s->dirty, sizeof(uint64_t), 0);
 	table_init(&s->touched, sizeof(uint64_t), sizeof(struct touched));
 	table_init(&s->drafts, sizeof(uint64_t), sizeof(struct draft));
 	rc = open_parts(s, e);

@@ -258,24 +258,60 @@ static void unlist_drafts(struct staging *s)
 
 typedef int content_fn(struct stage_content *c, struct err *e);
 
-/* For every file: a loss is that file's affair and stops nothing. */
-static int each_file(struct staging *s, content_fn *fn, struct err *e)
+/* A loss is that file's affair and stops nothing. */
+static int one_file(const struct stage_node *n, content_fn *fn, struct err *e)
+{
+	int rc = 0;
+
+	if (staged_sync(n->content, NULL) == 0)
+		rc = n->st.st_nlink > 0 ? fn(n->content, e) : staged_evict(n->content, e);
+	return rc < 0 && staged_sync(n->content, NULL) < 0 ? 0 : rc;
+}
+
+static int all_files(struct staging *s, content_fn *fn, struct err *e)
 {
 	struct stage_node n;
 	uint64_t cursor = 0;
 	int rc = 0;
 
 	while (rc == 0 && stage_next_file(s->stage, &cursor, &n)) {
-		if (staged_sync(n.content, NULL) == 0)
-			rc = n.st.st_nlink > 0 ? fn(n.content, e) : staged_evict(n.content, e);
-		if (rc < 0 && staged_sync(n.content, NULL) < 0)
-			rc = 0;
+		rc = one_file(&n, fn, e);
 		stage_release(s->stage, n.st.st_ino, 1);
 	}
 	return rc;
 }
 
-/* Everything in the pipeline first, then its ids. */
+/* The files that have changed since the last commit; the gate is closed, so the table is at rest. */
+static int each_file(struct staging *s, content_fn *fn, struct err *e)
+{
+	const uint64_t *node;
+	struct stage_node n;
+	void *nothing;
+	size_t cursor = 0;
+	int rc = 0;
+
+	if (s->all_dirty || stage_has_nameless(s->stage))
+		return all_files(s, fn, e);
+	while (rc == 0 && table_next(&s->dirty, &cursor, (const void **)&node, &nothing)) {
+		if (stage_hold(s->stage, *node, 1) < 0)
+			continue; /* it is no more */
+		if (stage_get(s->stage, *node, &n) == 0)
+			rc = one_file(&n, fn, e);
+		stage_release(s->stage, *node, 1);
+	}
+	return rc;
+}
+
+static void all_clean(struct staging *s)
+{
+	mutex_lock(&s->lock);
+	table_fini(&s->dirty);
+	table_init(&s->dirty, sizeof(uint64_t), 0);
+	s->all_dirty = false;
+	mutex_unlock(&s->lock);
+}
+
+/* Everything into the pipeline first, then its ids. */
 static int settle_all(struct staging *s, struct err *e)
 {
 	int rc;
@@ -344,6 +380,7 @@ int staging_commit(struct staging *s, uint64_t changes, const struct order *o, s
 	if (rc < 0)
 		return rc;
 	ingest_committed(s->ingest);
+	all_clean(s);
 	s->committed = changes;
 	forget_drafts(s, o);
 	return 0;

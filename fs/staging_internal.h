@@ -46,6 +46,9 @@ struct staging {
 	uint64_t changes;  /* so far */
 	struct timespec last_change;
 	struct table touched; /* archive's node -> struct touched */
+	struct table
+		dirty; /* nodes of files whose content changed since the last commit -> nothing */
+	bool all_dirty;       /* ... and others, for which there was no memory */
 	struct table writers; /* node -> how often it is open for writing */
 	bool closing;
 
