@@ -14,6 +14,7 @@
 #include "core/archive/archive.h"
 #include "core/base/thread.h"
 #include "fs/listing.h"
+#include "fs/own_xattr.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -28,9 +29,6 @@ enum {
 	MADE_NUMBER = 1,
 	FOLDER_MODE = S_IFDIR | 0755,
 };
-
-static const char damaged_name[] = "user.alcove.damaged";
-static const char damaged_value[] = "listing incomplete";
 
 struct archives {
 	struct view view;
@@ -350,17 +348,6 @@ static int link_target(struct view *v, uint64_t node, struct buf *out, struct er
 
 /* --- extended attributes, flags --- */
 
-/* Does the topmost directory of an archive say that its listing is incomplete? */
-static bool says_damaged(const struct seat *s, struct bytes name)
-{
-	struct tree_info info;
-
-	if (s->node.index != TREE_ROOT || !bytes_is(name, damaged_name))
-		return false;
-	tree_info(s->volume->tree, &info);
-	return info.damaged;
-}
-
 static int xattr(struct view *v, uint64_t node, struct bytes name, struct buf *out,
 		 struct err *e)
 {
@@ -374,12 +361,11 @@ static int xattr(struct view *v, uint64_t node, struct bytes name, struct buf *o
 	rc = seat_take(a, at, &seat, e);
 	if (rc < 0)
 		return rc;
-	if (says_damaged(&seat, name)) {
-		out->len = 0;
-		rc = buf_append_str(out, damaged_value);
-		return rc < 0 ? err_nomem(e, damaged_name) : 1;
-	}
-	rc = attr_xattr(a->options.shelf.policy, seat.volume->tree, &seat.node, name, out, e);
+	if (own_xattr_is(name))
+		rc = own_xattr(a->reader, seat.volume, &seat.node, name, out, e);
+	else
+		rc = attr_xattr(a->options.shelf.policy, seat.volume->tree, &seat.node, name,
+				out, e);
 	return mend(a, &seat, rc);
 }
 

@@ -30,7 +30,8 @@
 #include <stdatomic.h>
 
 enum {
-	PIECE = 1 << 20, /* bytes taken from a write, or read, at a time */
+	PIECE = 1 << 20,      /* bytes taken from a write, or read, at a time */
+	GAP_STREAM = 1 << 30, /* bytes: a longer gap before a write stays a hole */
 	GAP_ZEROS =
 		SPILL_PAGE, /* a gap up to here is filled with zeros: it is no hole worth a break */
 };

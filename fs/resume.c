@@ -137,7 +137,7 @@ static int add_link(struct resume *r, uint64_t dir, const struct tree_node *n, s
 {
 	struct stage_node out;
 	struct tree_node file;
-	uint64_t *known = table_get(&r->files, &n->file), made;
+	uint64_t key = n->file, made, *known = table_get(&r->files, &key);
 	int rc;
 
 	if (known)
@@ -145,7 +145,7 @@ static int add_link(struct resume *r, uint64_t dir, const struct tree_node *n, s
 	rc = tree_node(r->from->tree, n->file, &file, e);
 	if (rc == 0)
 		rc = add_new(r, dir, &file, &made, e);
-	known = rc == 0 ? table_put(&r->files, &n->file, NULL) : NULL;
+	known = rc == 0 ? table_put(&r->files, &key, NULL) : NULL;
 	if (known)
 		*known = made;
 	return rc == 0 && !known ? -ENOMEM : rc;
@@ -299,7 +299,7 @@ int resume_tree(struct staging *s, uint64_t top, struct volume *from, struct fet
 	};
 	int rc;
 
-	table_init(&r.files, sizeof(uint32_t), sizeof(uint64_t));
+	table_init(&r.files, sizeof(uint64_t), sizeof(uint64_t));
 	rc = note_folder(&r, TREE_ROOT, top);
 	if (rc == 0)
 		rc = fill_folders(&r, e);

@@ -83,6 +83,9 @@ int stage_link_target(struct stage *s, uint64_t node, struct buf *out);
  * the last.  *cursor is 0 at first.  One that is made meanwhile may be left out. */
 int stage_next_file(struct stage *s, uint64_t *cursor, struct stage_node *out);
 
+/* Is there a regular file without a name, that somebody holds? */
+bool stage_has_nameless(struct stage *s);
+
 /* Holding: a node that is held stays when its last name goes. */
 int stage_hold(struct stage *s, uint64_t node, uint64_t times);
 void stage_release(struct stage *s, uint64_t node, uint64_t times);

@@ -1,7 +1,12 @@
 #ifndef FS_STAGE_INTERNAL_H
 #define FS_STAGE_INTERNAL_H
 
-/* stage_internal.h - between stage.c, which has nodes and names, and stage_attr.c, which has attributes. */
+/*
+ * stage_internal.h - what the parts of the staged tree share: stage.c, stage_names.c, stage_change.c,
+ * stage_rename.c, stage_attr.c.
+ *
+ * Threads: all functions here under the stage's lock, but stage_dispose(), which is called without it.
+ */
 
 #include "core/base/thread.h"
 #include "fs/stage.h"
@@ -67,18 +72,61 @@ struct stage {
 	uint32_t free_slot; /* where to look for one */
 	struct node *root;
 	uint64_t bytes;
+	uint64_t nameless; /* files without a name that somebody holds */
 	uint64_t seed;
 };
 
-/* --- stage.c; under the lock --- */
+/* --- stage.c: nodes --- */
 
 struct node *stage_find(const struct stage *s, uint64_t number);
+struct timespec stage_now(void);
+void stage_describe(const struct stage *s, const struct node *n, struct stage_node *out);
+/* In which directory it will be; NULL for the root.  -ENOMEM, -ENOSPC. */
+int stage_new_node(struct stage *s, const struct node *dir, mode_t kind, struct node **out);
+/* The node is no more; its content, if any, is the caller's to dispose of. */
+struct stage_content *stage_free_node(struct stage *s, struct node *n);
+/* The same where it has no name and nobody holds it; else NULL. */
+struct stage_content *stage_drop_unused(struct stage *s, struct node *n);
+void stage_dispose(const struct stage *s, struct stage_content *content); /* may be NULL */
+
+/* The archive it belongs to, or is; of what is no archive in the root: the root. */
+struct node *stage_archive_of(const struct stage *s, const struct node *n);
+/* The slot of what n belongs to once it is in dir. */
+uint32_t stage_archive_in(const struct stage *s, const struct node *n, const struct node *dir);
+
+/* What every call begins with.  -ESTALE, -ENOTDIR. */
+int stage_find_dir(const struct stage *s, uint64_t number, struct node **out);
+/* One in which something may be made.  Also -EROFS, -ENOENT, -EPERM. */
+int stage_find_live_dir(const struct stage *s, uint64_t number, struct node **out);
+int stage_find_entry(const struct stage *s, uint64_t dir, struct bytes text,
+		     struct node **dir_out, struct name **out);
+/* The same for one that is to lose its place. */
+int stage_find_removable(const struct stage *s, uint64_t dir, struct bytes text,
+			 struct node **dir_out, struct name **out);
+int stage_check_frozen(const struct stage *s, const struct node *n); /* -EROFS */
 /* May the node itself be changed?  -EROFS frozen, -EPERM immutable or append-only. */
 int stage_check_change(const struct stage *s, const struct node *n);
-void stage_describe(const struct stage *s, const struct node *n, struct stage_node *out);
-struct timespec stage_now(void);
+void stage_touch_dir(struct node *dir);
 
-/* --- stage_attr.c; under the lock --- */
+/* --- stage_names.c: the names in a directory --- */
+
+int stage_check_name(struct bytes name); /* -ENAMETOOLONG, -EINVAL */
+struct name *stage_find_name(const struct stage *s, const struct node *dir, struct bytes text);
+/* The first place behind a cookie. */
+size_t stage_place_behind(const struct names *names, uint64_t cookie);
+/* Room for one more, so that adding it cannot fail. */
+int stage_reserve_name(struct node *dir);
+struct name *stage_make_name(const struct stage *s, struct bytes text);
+void stage_add_name(struct stage *s, struct node *dir, struct name *name, struct node *n);
+/* Out of the directory; the name is the caller's. */
+void stage_take_name(struct stage *s, struct node *dir, struct name *name);
+
+/* --- stage_change.c --- */
+
+/* The name goes, and with it maybe the node: its content, or NULL. */
+struct stage_content *stage_remove_name(struct stage *s, struct node *dir, struct name *name);
+
+/* --- stage_attr.c --- */
 
 void stage_free_xattrs(struct stage *s, struct node *n);
 /* A new node below `dir` gets what its default ACL says, or the mode without the umask.  -ENOMEM. */

@@ -606,19 +606,23 @@ static int failed(const struct stage_content *c, struct err *e)
 	return err_set(e, c->failed, "file content was lost: %s", strerror(c->failed));
 }
 
+/* Are all bytes in extents, up to a cut of our own? */
+static bool ends_at_cut(struct stage_content *c)
+{
+	struct extent x;
+
+	return c->size == 0 ||
+	       (c->active->dirty == UINT64_MAX && extents_at(&c->extents, c->size - 1, &x) &&
+		extent_is_whole(&x) && x.cut == CUT_OWN);
+}
+
 /* The tail begins at the end of the extents. */
 static void begin_tail(struct stage_content *c)
 {
 	struct active *a = c->active;
-	struct extent x;
 
 	run_rescan(&a->tail, c->size);
-	if (c->size == 0) {
-		a->synced = true;
-		return;
-	}
-	a->synced = a->dirty == UINT64_MAX && extents_at(&c->extents, c->size - 1, &x) &&
-		    extent_is_whole(&x) && x.cut == CUT_OWN;
+	a->synced = ends_at_cut(c);
 	if (!a->synced)
 		touch(c, c->size, false);
 }
@@ -752,6 +756,26 @@ static int extend(struct stage_content *c, uint64_t size, unsigned how, struct e
 	return rc;
 }
 
+/*
+ * A write leaves a gap behind the end.  Where the bytes stream through the chunker they go on doing so,
+ * with zeros: what is copied with its holes would all go through the spill else.
+ */
+static int fill_gap(struct stage_content *c, uint64_t to, unsigned how, struct err *e)
+{
+	bool streams = tail_len(c) > 0 ? c->active->synced : ends_at_cut(c);
+	int rc = 0;
+
+	if (!streams || to - c->size > GAP_STREAM)
+		return extend(c, to, how, e);
+	if (to - c->size > GAP_ZEROS && !(how & GIVE_WAIT))
+		return -EAGAIN;
+	while (rc == 0 && c->size < to)
+		rc = append(c,
+			    (struct bytes){ zeros, (size_t)min64(sizeof(zeros), to - c->size) },
+			    how, e);
+	return rc;
+}
+
 static int write_at(struct stage_content *c, uint64_t off, struct bytes data, unsigned how,
 		    struct err *e)
 {
@@ -780,7 +804,7 @@ static int write_at(struct stage_content *c, uint64_t off, struct bytes data, un
 		data.len -= n;
 	}
 	if (rc == 0 && off > c->size && data.len > 0)
-		rc = extend(c, off, how, e);
+		rc = fill_gap(c, off, how, e);
 	return rc == 0 ? append(c, data, how, e) : rc;
 }
 

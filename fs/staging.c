@@ -261,7 +261,12 @@ struct touched staging_touched(struct staging *s, uint64_t archive)
 
 void staging_forget_touched(struct staging *s, uint64_t archive)
 {
+	struct touched *t;
+
 	mutex_lock(&s->lock);
+	t = table_get(&s->touched, &archive);
+	if (t)
+		free(t->comment);
 	table_remove(&s->touched, &archive);
 	mutex_unlock(&s->lock);
 }
@@ -291,14 +296,14 @@ static void open_gate(struct staging *s)
 /* --- checkpoints and the lock --- */
 
 /* Under `committing`: all that is staged becomes durable. */
-static int commit(struct staging *s, const struct publication *p, struct err *e)
+static int commit(struct staging *s, const struct order *o, struct err *e)
 {
 	uint64_t changes = close_gate(s);
 	struct err why = ERR_INIT;
-	int rc = staging_commit(s, changes, p, e), reopened;
+	int rc = staging_commit(s, changes, o, e), reopened;
 
-	if (rc == 0 && p)
-		rc = stage_freeze(s->stage, p->node);
+	if (rc == 0 && o && o->node)
+		rc = stage_freeze(s->stage, o->node);
 	clock_gettime(CLOCK_MONOTONIC, &s->last_commit);
 	reopened = rc < 0 ? begin_again(s, &why) : staging_open_pipeline(s, &why);
 	if (reopened < 0) {
@@ -468,26 +473,60 @@ static int await_writers(struct staging *s, uint64_t archive, struct err *e)
 	return open ? err_set(e, EBUSY, "a file is open for writing") : 0;
 }
 
-int staging_publish(struct staging *s, uint64_t node, struct bytes name, struct err *e)
+/* Commit, with an order that may have become impossible meanwhile. */
+static int carry_out(struct staging *s, const struct order *o, struct err *e)
 {
-	struct publication p = { .node = node, .name = name };
-	int rc = staging_begin_change(s, true, e); /* the lock is ours from here on */
+	int rc = 0;
 
-	if (rc < 0)
-		return rc;
-	staging_end_change(s, (uint64_t[2]){ 0 }, 0);
-	rc = await_writers(s, node, e);
-	if (rc < 0)
-		return rc;
 	mutex_lock(&s->committing);
 	if (!s->session)
-		rc = err_set(e, EAGAIN, "the lock was given back");
-	else if (manifest_draft_find(s->session->draft, name))
+		rc = reopen(s, e);
+	if (rc == 0 && o->name.len > 0 && manifest_draft_find(s->session->draft, o->name))
 		rc = -EEXIST;
+	if (rc == 0 && o->archive.len > 0 &&
+	    !manifest_draft_find(s->session->draft, o->archive))
+		rc = -ENOENT;
 	if (rc == 0)
-		rc = commit(s, &p, e);
+		rc = commit(s, o, e);
 	mutex_unlock(&s->committing);
 	return rc;
+}
+
+/* The lock is ours for a while when this returns 0. */
+static int take_lock(struct staging *s, struct err *e)
+{
+	int rc = staging_begin_change(s, true, e);
+
+	if (rc == 0)
+		staging_end_change(s, (uint64_t[2]){ 0 }, 0);
+	return rc;
+}
+
+int staging_publish(struct staging *s, uint64_t node, struct bytes name, struct err *e)
+{
+	struct order o = { .node = node, .name = name };
+	int rc = take_lock(s, e);
+
+	if (rc == 0)
+		rc = await_writers(s, node, e);
+	return rc == 0 ? carry_out(s, &o, e) : rc;
+}
+
+int staging_rename_archive(struct staging *s, struct bytes archive, struct bytes name,
+			   struct err *e)
+{
+	struct order o = { .name = name, .archive = archive };
+	int rc = take_lock(s, e);
+
+	return rc == 0 ? carry_out(s, &o, e) : rc;
+}
+
+int staging_remove_archive(struct staging *s, struct bytes archive, struct err *e)
+{
+	struct order o = { .archive = archive };
+	int rc = take_lock(s, e);
+
+	return rc == 0 ? carry_out(s, &o, e) : rc;
 }
 
 /* --- life --- */
@@ -530,6 +569,7 @@ static int open_parts(struct staging *s, struct err *e)
 static void staging_free(struct staging *s)
 {
 	const uint64_t *node;
+	struct touched *t;
 	struct draft *d;
 	size_t cursor = 0;
 
@@ -538,7 +578,11 @@ static void staging_free(struct staging *s)
 	while (table_next(&s->drafts, &cursor, (const void **)&node, (void **)&d))
 		free(d->checkpoint);
 	table_fini(&s->drafts);
+	cursor = 0;
+	while (table_next(&s->touched, &cursor, (const void **)&node, (void **)&t))
+		free(t->comment);
 	table_fini(&s->touched);
+	table_fini(&s->dirty);
 	table_fini(&s->writers);
 	cond_fini(&s->changed);
 	mutex_fini(&s->lock);
@@ -560,6 +604,7 @@ int staging_open(struct staging **out, const struct staging_options *options, st
 	mutex_init(&s->committing);
 	cond_init(&s->changed);
 	table_init(&s->writers, sizeof(uint64_t), sizeof(uint32_t));
+	table_init(&s->dirty, sizeof(uint64_t), 0);
 	table_init(&s->touched, sizeof(uint64_t), sizeof(struct touched));
 	table_init(&s->drafts, sizeof(uint64_t), sizeof(struct draft));
 	rc = open_parts(s, e);

@@ -106,6 +106,14 @@ void staging_close_file(struct staging *s, uint64_t node, bool for_writing);
 
 /* --- archives --- */
 
+/* What the staged tells of itself, see own_xattr.h: 1 with out replaced, 0 none. */
+int staging_own_xattr(struct staging *s, uint64_t node, struct bytes name, struct buf *out,
+		      struct err *e);
+/* The comment of an archive in the making; -EINVAL another attribute, or node is none.  Between
+ * staging_begin_change() and staging_end_change(). */
+int staging_set_own_xattr(struct staging *s, uint64_t node, struct bytes name,
+			  struct bytes value);
+
 /* May an archive in the making have this name?  -EEXIST there is one, -EINVAL Borg cannot have it. */
 int staging_check_name(struct staging *s, struct bytes name);
 
@@ -118,5 +126,10 @@ int staging_checkpoint(struct staging *s, struct err *e);
  * -EBUSY one is still open for writing; -EEXIST; -EIO something of its content is lost.
  */
 int staging_publish(struct staging *s, uint64_t node, struct bytes name, struct err *e);
+
+/* An archive of the repository gets another name, or goes.  Durable when this returns.  -ENOENT, -EEXIST. */
+int staging_rename_archive(struct staging *s, struct bytes archive, struct bytes name,
+			   struct err *e);
+int staging_remove_archive(struct staging *s, struct bytes archive, struct err *e);
 
 #endif

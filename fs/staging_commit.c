@@ -97,6 +97,7 @@ static int store_archive(struct staging *s, const struct listed *row, struct dra
 	CLEANUP(archive_writer_freep) struct archive_writer *w = NULL;
 	CLEANUP(collector_freep) struct collector *collector = NULL;
 	struct archive_writer_options options = { .refs = session_refs(s->session) };
+	CLEANUP(cleanup_freep) char *comment = NULL;
 	struct archive_facts facts;
 	unsigned sockets;
 	int rc = options.refs ? 0 : err_set(e, EIO, "the chunk index cannot be kept");
@@ -113,6 +114,10 @@ static int store_archive(struct staging *s, const struct listed *row, struct dra
 		return rc;
 	tell_sockets(row->name, d, sockets);
 	facts_of(s, d, name, &facts);
+	comment = staging_comment(s, row->node);
+	if (!comment)
+		return err_nomem(e, row->name);
+	facts.comment = bytes_str(comment);
 	rc = archive_writer_save(w, &facts, id, e);
 	manifest_format_time(facts.time_ns, time_text);
 	*refs = archive_writer_take_refs(w);
@@ -144,12 +149,12 @@ static int choose_checkpoint(struct staging *s, const char *name, struct draft *
 	return name_checkpoint(s, name, d, e);
 }
 
-/* The archive as it is, as its checkpoint or, when `p` says so, under its own name. */
+/* The archive as it is, as its checkpoint or, when `o` says so, under its own name. */
 static int commit_archive(struct staging *s, const struct listed *row, uint64_t changes,
-			  const struct publication *p, struct err *e)
+			  const struct order *o, struct err *e)
 {
 	struct draft *d = staging_draft(s, row->node);
-	bool published = p && p->node == row->node;
+	bool published = o && o->node == row->node;
 	char time_text[MANIFEST_TIME_TEXT];
 	struct chunk_refs *refs = NULL;
 	struct chunk_id id;
@@ -162,7 +167,7 @@ static int commit_archive(struct staging *s, const struct listed *row, uint64_t 
 	rc = choose_checkpoint(s, row->name, d, e);
 	if (rc < 0)
 		return rc;
-	name = published ? p->name : bytes_str(d->checkpoint);
+	name = published ? o->name : bytes_str(d->checkpoint);
 	if (!published && manifest_draft_find(s->session->draft, name) &&
 	    staging_touched(s, row->node).change <= d->committed)
 		return 0; /* as it was */
@@ -175,7 +180,7 @@ static int commit_archive(struct staging *s, const struct listed *row, uint64_t 
 	return session_add_archive(s->session, name, &id, bytes_str(time_text), refs, e);
 }
 
-static int commit_archives(struct staging *s, uint64_t changes, const struct publication *p,
+static int commit_archives(struct staging *s, uint64_t changes, const struct order *o,
 			   struct err *e)
 {
 	CLEANUP(buf_fini) struct buf rows = BUF_INIT;
@@ -190,7 +195,7 @@ static int commit_archives(struct staging *s, uint64_t changes, const struct pub
 		return err_set(e, -rc, "staged archives");
 	list = (const struct listed *)(const void *)rows.p;
 	for (size_t i = 0; rc == 0 && i < rows.len / sizeof(*list); i++)
-		rc = commit_archive(s, &list[i], changes, p, e);
+		rc = commit_archive(s, &list[i], changes, o, e);
 	return rc;
 }
 
@@ -219,12 +224,12 @@ void staging_drop_draft(struct staging *s, uint64_t node)
 }
 
 /* Drafts of archives that are no more: published, or discarded. */
-static void forget_drafts(struct staging *s, const struct publication *p)
+static void forget_drafts(struct staging *s, const struct order *o)
 {
 	bool again = true;
 
-	if (p)
-		staging_drop_draft(s, p->node);
+	if (o && o->node)
+		staging_drop_draft(s, o->node);
 	while (again) {
 		const uint64_t *node;
 		struct draft *d;
@@ -253,24 +258,60 @@ static void unlist_drafts(struct staging *s)
 
 typedef int content_fn(struct stage_content *c, struct err *e);
 
-/* For every file: a loss is that file's affair and stops nothing. */
-static int each_file(struct staging *s, content_fn *fn, struct err *e)
+/* A loss is that file's affair and stops nothing. */
+static int one_file(const struct stage_node *n, content_fn *fn, struct err *e)
+{
+	int rc = 0;
+
+	if (staged_sync(n->content, NULL) == 0)
+		rc = n->st.st_nlink > 0 ? fn(n->content, e) : staged_evict(n->content, e);
+	return rc < 0 && staged_sync(n->content, NULL) < 0 ? 0 : rc;
+}
+
+static int all_files(struct staging *s, content_fn *fn, struct err *e)
 {
 	struct stage_node n;
 	uint64_t cursor = 0;
 	int rc = 0;
 
 	while (rc == 0 && stage_next_file(s->stage, &cursor, &n)) {
-		if (staged_sync(n.content, NULL) == 0)
-			rc = n.st.st_nlink > 0 ? fn(n.content, e) : staged_evict(n.content, e);
-		if (rc < 0 && staged_sync(n.content, NULL) < 0)
-			rc = 0;
+		rc = one_file(&n, fn, e);
 		stage_release(s->stage, n.st.st_ino, 1);
 	}
 	return rc;
 }
 
-/* Everything in the pipeline first, then its ids. */
+/* The files that have changed since the last commit; the gate is closed, so the table is at rest. */
+static int each_file(struct staging *s, content_fn *fn, struct err *e)
+{
+	const uint64_t *node;
+	struct stage_node n;
+	void *nothing;
+	size_t cursor = 0;
+	int rc = 0;
+
+	if (s->all_dirty || stage_has_nameless(s->stage))
+		return all_files(s, fn, e);
+	while (rc == 0 && table_next(&s->dirty, &cursor, (const void **)&node, &nothing)) {
+		if (stage_hold(s->stage, *node, 1) < 0)
+			continue; /* it is no more */
+		if (stage_get(s->stage, *node, &n) == 0)
+			rc = one_file(&n, fn, e);
+		stage_release(s->stage, *node, 1);
+	}
+	return rc;
+}
+
+static void all_clean(struct staging *s)
+{
+	mutex_lock(&s->lock);
+	table_fini(&s->dirty);
+	table_init(&s->dirty, sizeof(uint64_t), 0);
+	s->all_dirty = false;
+	mutex_unlock(&s->lock);
+}
+
+/* Everything into the pipeline first, then its ids. */
 static int settle_all(struct staging *s, struct err *e)
 {
 	int rc;
@@ -304,7 +345,13 @@ static int delete_orphans(struct staging *s, struct err *e)
 	return ingest_orphans(s->ingest, delete_orphan, &d);
 }
 
-static int store_everything(struct staging *s, uint64_t changes, const struct publication *p,
+static int change_archive(struct staging *s, const struct order *o, struct err *e)
+{
+	return o->name.len > 0 ? session_rename_archive(s->session, o->archive, o->name, e)
+			       : session_remove_archive(s->session, o->archive, e);
+}
+
+static int store_everything(struct staging *s, uint64_t changes, const struct order *o,
 			    struct err *e)
 {
 	struct chunk_index *index;
@@ -313,26 +360,28 @@ static int store_everything(struct staging *s, uint64_t changes, const struct pu
 	if (rc == 0)
 		rc = settle_all(s, e);
 	if (rc == 0)
-		rc = commit_archives(s, changes, p, e);
+		rc = commit_archives(s, changes, o, e);
 	if (rc == 0)
 		rc = remove_discarded(s, e);
 	staging_close_pipeline(s);
+	if (rc == 0 && o && !o->node)
+		rc = change_archive(s, o, e);
 	if (rc == 0)
 		rc = delete_orphans(s, e);
 	return rc == 0 ? session_commit(s->session, e) : rc;
 }
 
-int staging_commit(struct staging *s, uint64_t changes, const struct publication *p,
-		   struct err *e)
+int staging_commit(struct staging *s, uint64_t changes, const struct order *o, struct err *e)
 {
 	int rc;
 
 	unlist_drafts(s);
-	rc = store_everything(s, changes, p, e);
+	rc = store_everything(s, changes, o, e);
 	if (rc < 0)
 		return rc;
 	ingest_committed(s->ingest);
+	all_clean(s);
 	s->committed = changes;
-	forget_drafts(s, p);
+	forget_drafts(s, o);
 	return 0;
 }

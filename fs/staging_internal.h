@@ -28,6 +28,7 @@ struct draft {            /* an archive in the making, by the number of its dire
 struct touched {         /* the same, for whoever changes something */
 	uint64_t change; /* the number of the last one since the mount began */
 	bool refused;    /* something, for want of space or by a failing disk */
+	char *comment;   /* or NULL */
 };
 
 struct staging {
@@ -45,6 +46,9 @@ struct staging {
 	uint64_t changes;  /* so far */
 	struct timespec last_change;
 	struct table touched; /* archive's node -> struct touched */
+	struct table
+		dirty; /* nodes of files whose content changed since the last commit -> nothing */
+	bool all_dirty;       /* ... and others, for which there was no memory */
 	struct table writers; /* node -> how often it is open for writing */
 	bool closing;
 
@@ -74,16 +78,23 @@ int staging_open_pipeline(struct staging *s, struct err *e);
 void staging_close_pipeline(struct staging *s);
 struct chunk_id staging_manifest_hash(struct staging *s); /* of the one in force */
 
+/* --- staging_files.c --- */
+
+/* Of an archive in the making, on the heap, maybe empty; NULL when out of memory. */
+char *staging_comment(struct staging *s, uint64_t archive);
+
 /* --- staging_commit.c; under `committing`, the gate closed --- */
 
-struct publication { /* a staged archive under its final name */
-	uint64_t node;
-	struct bytes name;
+/* What a commit does beside the checkpoints. */
+struct order {
+	uint64_t node;     /* this staged archive becomes archive `name`; 0: none */
+	struct bytes name; /* ... or, where it is 0, */
+	struct bytes
+		archive; /* this archive gets the name `name`, or goes where that is empty */
 };
-/* All that is staged as of the change number `changes`, p (may be NULL) published.  The pipeline is
- * closed afterwards. */
-int staging_commit(struct staging *s, uint64_t changes, const struct publication *p,
-		   struct err *e);
+/* All that is staged as of the change number `changes`, and what is ordered (may be NULL).  The pipeline
+ * is closed afterwards. */
+int staging_commit(struct staging *s, uint64_t changes, const struct order *o, struct err *e);
 void staging_drop_draft(struct staging *s, uint64_t node);
 /* --- staging_resume.c; under `committing` --- */
 

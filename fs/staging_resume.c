@@ -54,6 +54,9 @@ static int note_draft(struct staging *s, uint64_t top, const struct manifest_ent
 	if (!d)
 		return -ENOMEM;
 	d->started_ns = a->time_ns;
+	if (a->comment.len > 0 &&
+	    staging_set_own_xattr(s, top, bytes_str("user.alcove.comment"), a->comment) < 0)
+		return -ENOMEM;
 	d->checkpoint = strndup((const char *)entry->name.p, entry->name.len);
 	return d->checkpoint ? 0 : -ENOMEM;
 }

@@ -8,6 +8,7 @@
 #include "fs/workspace.h"
 
 #include "core/base/thread.h"
+#include "fs/own_xattr.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -218,7 +219,8 @@ static int xattr(struct view *v, uint64_t node, struct bytes name, struct buf *o
 
 	if (!is_staged(node))
 		return view_xattr(w->below, node, name, out, e);
-	rc = stage_xattr(stage_of(w), node, name, out);
+	rc = own_xattr_is(name) ? staging_own_xattr(w->staging, node, name, out, e)
+				: stage_xattr(stage_of(w), node, name, out);
 	return rc < 0 ? err_set(e, -rc, "staging: %s", strerror(-rc)) : rc;
 }
 

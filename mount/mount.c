@@ -153,6 +153,7 @@ int mount_open(struct mount **out, struct view *view, struct staging *staging,
 	}
 	m->view = view;
 	m->staging = staging;
+	m->manage = staging && options->manage;
 	m->foreground = foreground;
 	m->posix_acl = !options->ignore_permissions;
 	m->ahead = ahead_new();

@@ -18,6 +18,7 @@ struct mount {
 	struct fuse_session *session;
 	struct view *view;
 	struct staging *staging; /* NULL: read-only */
+	bool manage;             /* archives may be renamed and removed */
 	struct pool *workers;    /* for reads that wait for chunks */
 	struct pool *writers;    /* for changes that wait for the repository */
 	struct ahead *ahead;     /* the receiving thread's own */

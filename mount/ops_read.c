@@ -12,6 +12,8 @@
 
 #include "mount/mount_internal.h"
 
+#include "fs/own_xattr.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <linux/fs.h>
@@ -466,7 +468,13 @@ static void run_getxattr(struct call *c)
 {
 	CLEANUP(buf_fini) struct buf value = BUF_INIT;
 	struct err err = ERR_INIT;
-	int rc = view_xattr(c->mount->view, c->node, c->name, &value, &err);
+	int rc;
+
+	if (own_xattr_waits(c->name) && !c->deferred) {
+		call_defer(c);
+		return;
+	}
+	rc = view_xattr(c->mount->view, c->node, c->name, &value, &err);
 
 	if (rc < 0)
 		reply_failure(c, rc, &err);

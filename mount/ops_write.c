@@ -7,6 +7,8 @@
 
 #include "mount/change.h"
 
+#include "fs/own_xattr.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -190,6 +192,31 @@ static int unlink_name(struct change *c, struct err *e)
 	return stage_unlink(stage_of(c), c->node, c->name);
 }
 
+/* -o manage: an archive goes with its directory, whatever is in it. */
+static int remove_archive(struct change *c, struct err *e)
+{
+	int rc = staging_remove_archive(c->mount->staging, c->name, e);
+
+	if (rc < 0)
+		return rc;
+	(void)workspace_follow(c->mount->view,
+			       e); /* else the next look at the repository does */
+	return 0;
+}
+
+static int rename_archive(struct change *c, struct err *e)
+{
+	int rc = staging_check_name(c->mount->staging, c->new_name);
+
+	if (rc == 0)
+		rc = staging_rename_archive(c->mount->staging, c->name, c->new_name, e);
+	if (rc < 0)
+		return rc;
+	(void)workspace_follow(c->mount->view, e);
+	workspace_published(c->mount->view, c->new_name);
+	return 0;
+}
+
 static int remove_dir(struct change *c, struct err *e)
 {
 	(void)e;
@@ -216,7 +243,19 @@ void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	start_removing(req, parent, name, remove_dir);
+	const struct mount *m = fuse_req_userdata(req);
+	struct change c;
+
+	if (parent != VIEW_ROOT || !m->manage) {
+		start_removing(req, parent, name, remove_dir);
+		return;
+	}
+	if (name_is_long(req, name))
+		return;
+	change_begin(&c, req, parent, remove_archive, answer_done);
+	c.name = bytes_str(name);
+	c.free_of_gate = true;
+	change_run(&c);
 }
 
 /* A directory that becomes an archive in the making, or another one: by what it is called. */
@@ -273,6 +312,8 @@ static change_apply *rename_kind(const struct change *c, int *rc)
 		*rc = -EINVAL;
 	else if (is_top(c, c->node) && c->other == VIEW_ROOT)
 		return publish;
+	else if (c->node == VIEW_ROOT && c->other == VIEW_ROOT && c->mount->manage)
+		return rename_archive;
 	else if (c->other == VIEW_ROOT || c->node == VIEW_ROOT)
 		*rc = -EPERM;
 	else
@@ -294,7 +335,7 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 	c.new_name = bytes_str(new_name);
 	c.flags = flags;
 	c.apply = rename_kind(&c, &rc);
-	c.free_of_gate = c.apply == publish; /* it closes the gate itself */
+	c.free_of_gate = c.apply != rename_staged; /* the others close the gate themselves */
 	if (!refused(req, rc))
 		change_run(&c);
 }
@@ -347,6 +388,8 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 static int set_xattr(struct change *c, struct err *e)
 {
 	(void)e;
+	if (own_xattr_is(c->name))
+		return staging_set_own_xattr(c->mount->staging, c->node, c->name, c->data);
 	return stage_set_xattr(stage_of(c), c->node, c->name, c->data, (int)c->flags);
 }
 

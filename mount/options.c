@@ -39,6 +39,7 @@ static const struct row {
 	{ "cache_size", SIZE, offsetof(struct mount_options, cache_size) },
 	{ "subdir", TEXT, offsetof(struct mount_options, subdir) },
 	{ "rw", FLAG, offsetof(struct mount_options, writable) },
+	{ "manage", FLAG, offsetof(struct mount_options, manage) },
 	{ "keep_lock", FLAG, offsetof(struct mount_options, keep_lock) },
 	{ "staging", TEXT, offsetof(struct mount_options, staging) },
 	{ "compression", TEXT, offsetof(struct mount_options, compression) },

@@ -23,7 +23,7 @@ struct mount_options {
 	/* ours */
 	uint64_t cache_size; /* bytes of chunks in memory; 0: the default */
 	char *subdir;        /* NULL: the root */
-	bool writable;
+	bool writable, manage;
 	bool keep_lock;                     /* of the repository, once something was written */
 	char *staging;                      /* name of the staging directory; NULL: "new" */
 	char *compression, *chunker_params; /* as on the command line; NULL: the defaults */

@@ -193,6 +193,7 @@ static int errno_for(int code)
 	case EINVAL:
 	case ENODATA:
 	case ERANGE:
+	case E2BIG:
 	case ENOTTY:
 	case ENOSYS:
 	case ESTALE:

@@ -418,3 +418,57 @@ without_flags() { # DIRECTORY
 	done
 	umount small
 }
+
+@test "-o manage: mv renames an archive, rmdir deletes it; without it neither" {
+	make_repo "$ALCOVE" repokey
+	cp -a /usr/include/linux src
+	for name in a b c; do (cd src && "$ALCOVE" create ../repo::$name .); done
+	mount_rw
+	run ! rmdir "$MNT/a"
+	[[ $output == *'not permitted'* ]]
+	run ! mv "$MNT/a" "$MNT/x"
+	unmounted
+	mount_rw manage
+	ls "$MNT/a" >/dev/null
+	mv "$MNT/a" "$MNT/x"
+	[[ $(ls "$MNT") == $'b\nc\nnew\nx' ]]
+	same_tree src "$MNT/x"
+	run ! mv -T "$MNT/b" "$MNT/c"
+	rmdir "$MNT/b"
+	run ! rmdir "$MNT/b"
+	[[ $(ls "$MNT") == $'c\nnew\nx' ]]
+	run ! rm "$MNT/c/types.h"
+	mkdir "$MNT/new/d" && echo x >"$MNT/new/d/f"
+	rmdir "$MNT/c"
+	mv "$MNT/new/d" "$MNT/"
+	unmounted
+	[[ $(b12 list --short repo) == $'x\nd' ]]
+	published_is src x
+}
+
+value() { # FILE NAME
+	getfattr --absolute-names --only-values -n "user.alcove.$2" "$1"
+}
+
+@test "attributes of our own: asked by name, never listed, and only the comment can be set" {
+	start
+	mkdir "$MNT/new/a" && head -c 5000000 /dev/urandom >"$MNT/new/a/f"
+	setfattr -n user.alcove.comment -v 'what it is' "$MNT/new/a"
+	[[ $(value "$MNT/new/a" comment) == 'what it is' ]]
+	run ! setfattr -n user.alcove.comment -v x "$MNT/new/a/f"
+	[[ $output == *'Invalid argument'* ]]
+	run ! setfattr -n user.alcove.else -v x "$MNT/new/a"
+	[[ $output == *'Invalid argument'* ]]
+	mv "$MNT/new/a" "$MNT/a"
+	sleep 2 # until the kernel asks the archive
+	[[ $(value "$MNT/a" comment) == 'what it is' ]]
+	[[ $(value "$MNT/a" id) == "$(b12 list --format '{id}' --bypass-lock repo 2>/dev/null)" ]]
+	[[ $(value "$MNT/a" time) == "$(date -u +%Y)"-* ]]
+	value "$MNT/a/f" chunks | sort >told
+	[[ -z $(getfattr --absolute-names -d -m - "$MNT/a" "$MNT/a/f") ]]
+	run ! setfattr -n user.alcove.comment -v x "$MNT/a"
+	[[ $output == *'Read-only file system'* ]]
+	unmounted
+	[[ $(b12 info --json repo::a | jq -r '.archives[0].comment') == 'what it is' ]]
+	diff told <("$PYTHON" "$E2E/content_ids.py" repo a)
+}

@@ -661,10 +661,11 @@ static void what_would_wait_says_so(void **state)
 	file_open(&w, &f);
 	file_open(&w, &g);
 	assert_int_equal(staged_write(f.c, 0, one, false, &e), 0);
-	assert_int_equal(staged_write(f.c, 0, one, false, &e), 0); /* in the tail */
-	assert_int_equal(staged_write(f.c, 100000, one, false, &e),
-			 -EAGAIN); /* tail to spill */
+	assert_int_equal(staged_write(f.c, 0, one, false, &e), 0);            /* in the tail */
+	assert_int_equal(staged_write(f.c, 100000, one, false, &e), -EAGAIN); /* zeros */
+	assert_int_equal(staged_truncate(f.c, 100000, false, &e), -EAGAIN);   /* a hole */
 	assert_int_equal(staged_size(f.c), 1);
+	assert_int_equal(staged_truncate(f.c, 100000, true, &e), 0);
 	assert_int_equal(staged_write(f.c, 100000, one, true, &e), 0);
 	assert_int_equal(staged_read(f.c, 0, 1, false, &r, &e), -EAGAIN); /* is spilled */
 	assert_int_equal(staged_write(f.c, 50, one, false, &e), -EAGAIN);

@@ -1,0 +1,178 @@
+/* stage_names.c - see stage_internal.h: the names in a directory. */
+
+#include "fs/stage_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+enum { ORDER_SLACK = 32 }; /* places of names that are gone, kept without a reason */
+
+static struct name gone; /* in a slot: was taken, search on */
+
+static uint32_t hash_of(const struct stage *s, struct bytes text)
+{
+	return (uint32_t)XXH3_64bits_withSeed(text.p, text.len, s->seed);
+}
+
+static struct name **slot_of(const struct names *names, uint32_t hash, struct bytes text)
+{
+	for (size_t i = hash; names->cap; i++) {
+		struct name **slot = &names->slots[i & (names->cap - 1)];
+
+		if (!*slot)
+			return NULL;
+		if (*slot != &gone && (*slot)->hash == hash && (*slot)->len == text.len &&
+		    memcmp((*slot)->text, text.p, text.len) == 0)
+			return slot;
+	}
+	return NULL;
+}
+
+struct name *stage_find_name(const struct stage *s, const struct node *dir, struct bytes text)
+{
+	struct name **slot = slot_of(&dir->of.dir->names, hash_of(s, text), text);
+
+	return slot ? *slot : NULL;
+}
+
+static void put_slot(struct name **slots, size_t cap, struct name *name)
+{
+	size_t i = name->hash;
+
+	while (slots[i & (cap - 1)])
+		i++;
+	slots[i & (cap - 1)] = name;
+}
+
+/* Room for one more name, at most three quarters full. */
+static int reserve_slot(struct names *names)
+{
+	size_t cap = names->cap ? names->cap : 8;
+	struct name **slots;
+
+	if (names->cap && names->used + 1 <= names->cap / 4 * 3)
+		return 0;
+	while (names->count + 1 > cap / 2)
+		cap *= 2;
+	slots = calloc(cap, sizeof(*slots));
+	if (!slots)
+		return -ENOMEM;
+	for (size_t i = 0; i < names->cap; i++)
+		if (names->slots[i] && names->slots[i] != &gone)
+			put_slot(slots, cap, names->slots[i]);
+	free(names->slots);
+	names->slots = slots;
+	names->cap = cap;
+	names->used = names->count;
+	return 0;
+}
+
+static void close_gaps(struct names *names)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < names->order_len; i++)
+		if (names->order[i].name)
+			names->order[kept++] = names->order[i];
+	names->order_len = kept;
+}
+
+static int reserve_place(struct names *names)
+{
+	size_t cap = names->order_cap ? 2 * names->order_cap : 8;
+	struct place *order;
+
+	if (names->order_len < names->order_cap)
+		return 0;
+	order = reallocarray(names->order, cap, sizeof(*order));
+	if (!order)
+		return -ENOMEM;
+	names->order = order;
+	names->order_cap = cap;
+	return 0;
+}
+
+/* The first place behind a cookie. */
+size_t stage_place_behind(const struct names *names, uint64_t cookie)
+{
+	size_t low = 0, high = names->order_len;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (names->order[mid].cookie <= cookie)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* A name that is in no directory yet. */
+struct name *stage_make_name(const struct stage *s, struct bytes text)
+{
+	struct name *name = malloc(sizeof(*name) + text.len);
+
+	if (!name)
+		return NULL;
+	*name = (struct name){ .hash = hash_of(s, text), .len = (uint16_t)text.len };
+	memcpy(name->text, text.p, text.len);
+	return name;
+}
+
+int stage_reserve_name(struct node *dir)
+{
+	struct names *names = &dir->of.dir->names;
+	int rc = reserve_slot(names);
+
+	return rc == 0 ? reserve_place(names) : rc;
+}
+
+/* There is room: this cannot fail. */
+void stage_add_name(struct stage *s, struct node *dir, struct name *name, struct node *n)
+{
+	struct names *names = &dir->of.dir->names;
+
+	name->node = n;
+	name->cookie = ++names->last_cookie;
+	put_slot(names->slots, names->cap, name);
+	names->used++;
+	names->count++;
+	names->order[names->order_len++] = (struct place){ name->cookie, name };
+	s->bytes += sizeof(*name) + name->len + sizeof(struct place) + 2 * sizeof(name);
+	if (S_ISDIR(n->mode)) {
+		n->of.dir->parent = dir;
+		dir->nlink++;
+	}
+}
+
+/* The name is out of the directory, and the caller's. */
+void stage_take_name(struct stage *s, struct node *dir, struct name *name)
+{
+	struct names *names = &dir->of.dir->names;
+	struct bytes text = { name->text, name->len };
+	size_t place = stage_place_behind(names, name->cookie) - 1;
+
+	*slot_of(names, name->hash, text) = &gone;
+	names->order[place].name = NULL;
+	names->count--;
+	if (names->order_len > 2 * names->count + ORDER_SLACK)
+		close_gaps(names);
+	s->bytes -= sizeof(*name) + name->len + sizeof(struct place) + 2 * sizeof(name);
+	if (S_ISDIR(name->node->mode)) {
+		name->node->of.dir->parent = NULL;
+		dir->nlink--;
+	}
+}
+
+int stage_check_name(struct bytes name)
+{
+	if (name.len > STAGE_NAME_MAX)
+		return -ENAMETOOLONG;
+	if (name.len == 0 || memchr(name.p, '/', name.len) || memchr(name.p, 0, name.len) ||
+	    bytes_is(name, ".") || bytes_is(name, ".."))
+		return -EINVAL;
+	return 0;
+}
