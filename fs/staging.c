@@ -603,7 +603,7 @@ int staging_open(struct staging **out, const struct staging_options *options, st
 	mutex_init(&s->lock);
 	mutex_init(&s->committing);
 	cond_init(&s->changed);
-	table_init(&s->writers, sizeof(uint64_t), sizeof(uint32_t));
+	table_init(&s->writers, sizeof(uint64_t), sizeof(uint64_t));
 	table_init(&s->dirty, sizeof(uint64_t), 0);
 	table_init(&s->touched, sizeof(uint64_t), sizeof(struct touched));
 	table_init(&s->drafts, sizeof(uint64_t), sizeof(struct draft));

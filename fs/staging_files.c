@@ -186,7 +186,7 @@ int staging_failure(struct staging *s, uint64_t node)
 int staging_open_file(struct staging *s, uint64_t node, bool for_writing, bool appending)
 {
 	struct stage_node n;
-	uint32_t *count;
+	uint64_t *count;
 	int rc = stage_get(s->stage, node, &n);
 
 	if (rc < 0 || !for_writing)
@@ -206,7 +206,7 @@ int staging_open_file(struct staging *s, uint64_t node, bool for_writing, bool a
 void staging_close_file(struct staging *s, uint64_t node, bool for_writing)
 {
 	struct stage_node n;
-	uint32_t *count;
+	uint64_t *count;
 	bool last = false;
 
 	if (!for_writing)
