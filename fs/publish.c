@@ -27,7 +27,8 @@ struct walk_out {
 	struct stage *stage;
 	struct collector *collector;
 	struct archive_writer *writer;
-	unsigned *sockets;
+	const struct publish_options *options;
+	struct publish_counts *counts;
 	struct frame *frames;
 	size_t depth, cap;
 	struct buf path;
@@ -239,7 +240,11 @@ static int give_child(struct walk_out *w, struct frame *f, const struct child *c
 	if (rc < 0)
 		return err_set(e, -rc, "path");
 	if (S_ISSOCK(n.st.st_mode)) {
-		(*w->sockets)++;
+		w->counts->sockets++;
+		return 0;
+	}
+	if (w->options->leave_out_lost && n.content && staged_sync(n.content, NULL) < 0) {
+		w->counts->lost++;
 		return 0;
 	}
 	rc = give_item(w, &n, e);
@@ -261,15 +266,19 @@ static int give_top(struct walk_out *w, uint64_t top, struct err *e)
 }
 
 int publish_items(struct stage *s, uint64_t top, struct collector *collector,
-		  struct archive_writer *w, unsigned *sockets, struct err *e)
+		  struct archive_writer *w, const struct publish_options *options,
+		  struct publish_counts *counts, struct err *e)
 {
 	CLEANUP(walk_out_fini)
-	struct walk_out out = {
-		.stage = s, .collector = collector, .writer = w, .sockets = sockets
-	};
-	int rc = give_top(&out, top, e);
+	struct walk_out out = { .stage = s,
+				.collector = collector,
+				.writer = w,
+				.options = options,
+				.counts = counts };
+	int rc;
 
-	*sockets = 0;
+	*counts = (struct publish_counts){ 0 };
+	rc = give_top(&out, top, e);
 	while (rc == 0 && out.depth > 0) {
 		struct frame *f = &out.frames[out.depth - 1];
 

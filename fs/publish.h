@@ -16,11 +16,21 @@
 #include "fs/ingest.h"
 #include "fs/stage.h"
 
+struct publish_options {
+	bool leave_out_lost; /* files whose content is lost; else one is an error */
+};
+
+struct publish_counts {
+	unsigned sockets; /* what no archive can hold */
+	unsigned lost;    /* files left out */
+};
+
 /*
- * Give the tree below the directory `top` to the writer.  *sockets counts what no archive can hold.
- * -EIO: what a file holds is lost, with its path in the sentence.
+ * Give the tree below the directory `top` to the writer.
+ * -EIO, -ENOSPC, -EDQUOT: what a file holds is lost, with its path in the sentence.
  */
 int publish_items(struct stage *s, uint64_t top, struct collector *collector,
-		  struct archive_writer *w, unsigned *sockets, struct err *e);
+		  struct archive_writer *w, const struct publish_options *options,
+		  struct publish_counts *counts, struct err *e);
 
 #endif

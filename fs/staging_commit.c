@@ -80,26 +80,33 @@ static void facts_of(const struct staging *s, const struct draft *d, struct byte
 	};
 }
 
-static void tell_sockets(const char *name, struct draft *d, unsigned sockets)
+static void tell_counts(const char *name, struct draft *d, const struct publish_counts *counts)
 {
-	if (sockets == 0 || d->told_sockets)
-		return;
-	d->told_sockets = true;
-	log_warning(logger, "%s: %u socket%s will not be archived", name, sockets,
-		    sockets > 1 ? "s" : "");
+	if (counts->sockets > 0 && !d->told_sockets)
+		log_warning(logger, "%s: %u socket%s will not be archived", name,
+			    counts->sockets, counts->sockets > 1 ? "s" : "");
+	d->told_sockets |= counts->sockets > 0;
+	if (counts->lost > 0 && !d->told_lost)
+		log_error(logger,
+			  "%s: %u file%s whose content is lost %s not in its checkpoint", name,
+			  counts->lost, counts->lost > 1 ? "s" : "",
+			  counts->lost > 1 ? "are" : "is");
+	d->told_lost = counts->lost > 0;
 }
 
 /* The archive object of a staged tree, stored, with all that it refers to. */
 static int store_archive(struct staging *s, const struct listed *row, struct draft *d,
-			 struct bytes name, struct chunk_id *id, struct chunk_refs **refs,
-			 char time_text[MANIFEST_TIME_TEXT], struct err *e)
+			 bool published, struct bytes name, struct chunk_id *id,
+			 struct chunk_refs **refs, char time_text[MANIFEST_TIME_TEXT],
+			 struct err *e)
 {
 	CLEANUP(archive_writer_freep) struct archive_writer *w = NULL;
 	CLEANUP(collector_freep) struct collector *collector = NULL;
 	struct archive_writer_options options = { .refs = session_refs(s->session) };
 	CLEANUP(cleanup_freep) char *comment = NULL;
 	struct archive_facts facts;
-	unsigned sockets;
+	struct publish_options leave = { .leave_out_lost = !published };
+	struct publish_counts counts;
 	int rc = options.refs ? 0 : err_set(e, EIO, "the chunk index cannot be kept");
 
 	if (rc == 0)
@@ -109,10 +116,10 @@ static int store_archive(struct staging *s, const struct listed *row, struct dra
 	if (rc == 0)
 		rc = collector_new(&collector, &(struct collect_options){ 0 }, e);
 	if (rc == 0)
-		rc = publish_items(s->stage, row->node, collector, w, &sockets, e);
+		rc = publish_items(s->stage, row->node, collector, w, &leave, &counts, e);
 	if (rc < 0)
 		return rc;
-	tell_sockets(row->name, d, sockets);
+	tell_counts(row->name, d, &counts);
 	facts_of(s, d, name, &facts);
 	comment = staging_comment(s, row->node);
 	if (!comment)
@@ -171,7 +178,7 @@ static int commit_archive(struct staging *s, const struct listed *row, uint64_t 
 	if (!published && manifest_draft_find(s->session->draft, name) &&
 	    staging_touched(s, row->node).change <= d->committed)
 		return 0; /* as it was */
-	rc = store_archive(s, row, d, name, &id, &refs, time_text, e);
+	rc = store_archive(s, row, d, published, name, &id, &refs, time_text, e);
 	if (rc == 0)
 		rc = remove_checkpoint(s, d, e);
 	if (rc < 0)

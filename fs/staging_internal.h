@@ -22,7 +22,7 @@ struct draft {            /* an archive in the making, by the number of its dire
 	int64_t started_ns;
 	uint64_t committed; /* the last of its changes that is durable */
 	bool listed;        /* still there: while commit() looks */
-	bool told_sockets;
+	bool told_sockets, told_lost;
 };
 
 struct touched {         /* the same, for whoever changes something */

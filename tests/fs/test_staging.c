@@ -423,6 +423,36 @@ static void linked_out_of_an_archive(void **state)
 	expect_items("b", ". 40755 ;h 100640 hello;");
 }
 
+/* Of a file that is lost no archive is made; a checkpoint goes without it, and others are no worse for it. */
+static void lost_content(void **state)
+{
+	struct err e = ERR_INIT;
+	struct stage_node n;
+	struct scene s;
+	uint64_t a, f;
+
+	(void)state;
+	open_scene(&s);
+	a = some_tree(&s, "a", "hello");
+	some_tree(&s, "b", "fine");
+	f = find(&s, a, "g");
+	assert_int_equal(stage_get(s.stage, f, &n), 0);
+	staged_lost(n.content);
+	assert_int_equal(staging_failure(s.staging, f), -EIO);
+	assert_int_equal(staging_publish(s.staging, a, bytes_str("a"), &e), -EIO);
+	good(staging_checkpoint(s.staging, &e), &e);
+	expect_archives("a.checkpoint b.checkpoint ");
+	expect_items("a.checkpoint", ". 40755 ;d 40700 ;l 120777 ->d/f;");
+	expect_items("b.checkpoint", TREE("fine"));
+	good(staging_begin_change(s.staging, true, &e), &e);
+	good(staging_truncate(s.staging, f, 0, true, true, &e), &e);
+	staging_end_change(s.staging, (uint64_t[2]){ f }, 0);
+	write_to(&s, f, "again");
+	good(staging_publish(s.staging, a, bytes_str("a"), &e), &e);
+	expect_items("a", TREE("again"));
+	close_scene(&s, true, "+b: published;");
+}
+
 static void archives_renamed_and_removed(void **state)
 {
 	struct err e = ERR_INIT;
@@ -477,6 +507,7 @@ int main(void)
 		TEST(checkpoints),
 		TEST(resumed),
 		TEST(linked_out_of_an_archive),
+		TEST(lost_content),
 		TEST(archives_renamed_and_removed),
 		TEST(opened_by_the_first_change),
 	};
