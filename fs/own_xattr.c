@@ -31,6 +31,11 @@ static int put_id(struct buf *out, const struct chunk_id *id)
 	return buf_append_str(out, id_hex(id, hex));
 }
 
+static int put_line(struct buf *out, const struct chunk_id *id)
+{
+	return put_id(out, id) < 0 ? -ENOMEM : buf_append_byte(out, '\n');
+}
+
 static int too_many(struct err *e)
 {
 	return err_set(e, E2BIG, "more chunks than an attribute can name");
@@ -44,11 +49,8 @@ int own_xattr_chunks(const struct item_chunk *chunks, size_t count, struct buf *
 	out->len = 0;
 	if (count * CHUNK_ID_HEX > VALUE_MAX)
 		return too_many(e);
-	for (size_t i = 0; rc == 0 && i < count; i++) {
-		rc = put_id(out, &chunks[i].id);
-		if (rc == 0)
-			rc = buf_append_byte(out, '\n');
-	}
+	for (size_t i = 0; rc == 0 && i < count; i++)
+		rc = put_line(out, &chunks[i].id);
 	return rc < 0 ? err_nomem(e, "attribute") : 0;
 }
 
@@ -62,7 +64,7 @@ static int chunks_of(struct tree *t, const struct tree_node *node, struct buf *o
 		return too_many(e);
 	for (uint32_t i = 0; rc == 0 && i < node->chunk_count; i++) {
 		rc = tree_chunks(t, node, i, 1, &row, e);
-		if (rc == 0 && (put_id(out, &row.id) < 0 || buf_append_byte(out, '\n') < 0))
+		if (rc == 0 && put_line(out, &row.id) < 0)
 			rc = err_nomem(e, "attribute");
 	}
 	return rc;

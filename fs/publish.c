@@ -2,10 +2,10 @@
 
 #include "fs/publish.h"
 
+#include "core/platform/flags.h"
 #include "core/platform/xattr.h"
 
 #include <errno.h>
-#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,13 +98,6 @@ static int gather_xattrs(struct walk_out *w, uint64_t node)
 	return rc < 0 ? rc : 0;
 }
 
-/* Flags of chattr(1) as archives have them: nodump, immutable, append-only. */
-static uint64_t bsdflags_of(uint32_t flags)
-{
-	return (flags & FS_NODUMP_FL ? 1u : 0) | (flags & FS_IMMUTABLE_FL ? 2u : 0) |
-	       (flags & FS_APPEND_FL ? 4u : 0);
-}
-
 /* --- one item --- */
 
 static int give_content(struct walk_out *w, struct stage_content *content, struct err *e)
@@ -130,7 +123,7 @@ static int fill_item(struct walk_out *w, const struct stage_node *n, struct node
 {
 	int rc;
 
-	*as = (struct node){ .st = n->st, .bsdflags = bsdflags_of(n->flags) };
+	*as = (struct node){ .st = n->st, .bsdflags = flags_bsd(n->flags) };
 	*it = (struct item){ .path = buf_bytes(&w->path) };
 	collect_attrs(w->collector, as, it);
 	rc = gather_xattrs(w, n->st.st_ino);

@@ -86,7 +86,7 @@ static int is_there(void *arg, const struct chunk_id *id)
 	struct chunk_check *check = arg;
 
 	check->rc = repo_has(check->repo, id, NULL);
-	return check->rc == 0;
+	return check->rc <= 0;
 }
 
 /* While the lock was not ours somebody may have deleted what staged files refer to. */
@@ -100,7 +100,8 @@ static int check_chunks(struct staging *s, struct err *e)
 	if (id_equal(&s->seen, &now))
 		return 0;
 	while (check.rc >= 0 && stage_next_file(s->stage, &cursor, &n)) {
-		if (staged_each_chunk(n.content, is_there, &check) > 0) {
+		check.rc = 1;
+		if (staged_each_chunk(n.content, is_there, &check) > 0 && check.rc == 0) {
 			staged_lost(n.content);
 			lost++;
 		}
@@ -618,28 +619,6 @@ int staging_open(struct staging **out, const struct staging_options *options, st
 
 /* --- the end --- */
 
-struct ending {
-	struct buf rows; /* of struct left */
-	int rc;
-};
-
-struct left { /* a staged archive, when the mount has ended */
-	uint64_t node;
-	char name[STAGE_NAME_MAX + 1];
-};
-
-static int note_left(void *arg, struct bytes name, const struct stage_node *node,
-		     uint64_t cookie)
-{
-	struct ending *end = arg;
-	struct left row = { .node = node->st.st_ino };
-
-	(void)cookie;
-	memcpy(row.name, name.p, name.len);
-	end->rc = buf_append(&end->rows, &row, sizeof(row));
-	return end->rc;
-}
-
 static int is_something(void *arg, struct bytes name, const struct stage_node *node,
 			uint64_t cookie)
 {
@@ -687,7 +666,7 @@ __attribute__((format(printf, 3, 4))) static void say(const struct teller *t, bo
 		t->tell(t->arg, published, text);
 }
 
-static int end_archive(struct staging *s, const struct left *row, bool publish,
+static int end_archive(struct staging *s, const struct listed *row, bool publish,
 		       const struct teller *teller, struct err *e)
 {
 	const char *why = reason_to_leave(s, row->node, publish);
@@ -709,17 +688,15 @@ static int end_archive(struct staging *s, const struct left *row, bool publish,
 static int end_archives(struct staging *s, bool publish, const struct teller *teller,
 			struct err *e)
 {
-	struct ending end = { .rc = 0 };
+	CLEANUP(buf_fini) struct buf rows = BUF_INIT;
 	struct err why = ERR_INIT;
-	const struct left *rows;
-	int rc = stage_list(s->stage, stage_root(s->stage), 0, note_left, &end), one;
+	int rc = staging_list(s, &rows, e), one;
+	const struct listed *list = (const struct listed *)(const void *)rows.p;
 
-	rows = (const struct left *)(const void *)end.rows.p;
-	for (size_t i = 0; i < end.rows.len / sizeof(*rows); i++) {
-		one = end_archive(s, &rows[i], publish, teller, rc < 0 ? &why : e);
+	for (size_t i = 0; i < rows.len / sizeof(*list); i++) {
+		one = end_archive(s, &list[i], publish, teller, rc < 0 ? &why : e);
 		rc = rc < 0 ? rc : one;
 	}
-	buf_fini(&end.rows);
 	return rc;
 }
 

@@ -15,11 +15,6 @@ static const char logger[] = "borg.fuse";
 
 /* --- what a commit consists of; under `committing`, the gate closed --- */
 
-struct listed { /* a staged archive */
-	uint64_t node;
-	char name[STAGE_NAME_MAX + 1];
-};
-
 struct listing_out {
 	struct buf rows; /* of struct listed */
 	int rc;
@@ -45,24 +40,6 @@ struct draft *staging_draft(struct staging *s, uint64_t node)
 	if (d && created)
 		d->started_ns = staging_now_ns();
 	return d;
-}
-
-/* "NAME.checkpoint", or with a number where that is somebody else's. */
-static int name_checkpoint(struct staging *s, const char *name, struct draft *d, struct err *e)
-{
-	for (unsigned i = 0; !d->checkpoint; i++) {
-		char *made = NULL;
-		int n = i ? asprintf(&made, "%s.checkpoint.%u", name, i)
-			  : asprintf(&made, "%s.checkpoint", name);
-
-		if (n < 0)
-			return err_nomem(e, "checkpoint");
-		if (manifest_draft_find(s->session->draft, bytes_str(made)))
-			free(made);
-		else
-			d->checkpoint = made;
-	}
-	return 0;
 }
 
 static void facts_of(const struct staging *s, const struct draft *d, struct bytes name,
@@ -153,7 +130,9 @@ static int choose_checkpoint(struct staging *s, const char *name, struct draft *
 			return rc;
 		free(TAKE(d->checkpoint));
 	}
-	return name_checkpoint(s, name, d, e);
+	return d->checkpoint
+		       ? 0
+		       : manifest_draft_checkpoint(s->session->draft, name, &d->checkpoint, e);
 }
 
 /* The archive as it is, as its checkpoint or, when `o` says so, under its own name. */
@@ -187,20 +166,24 @@ static int commit_archive(struct staging *s, const struct listed *row, uint64_t 
 	return session_add_archive(s->session, name, &id, bytes_str(time_text), refs, e);
 }
 
+int staging_list(struct staging *s, struct buf *out, struct err *e)
+{
+	struct listing_out list = { .rows = BUF_INIT };
+	int rc = stage_list(s->stage, stage_root(s->stage), 0, note_archive, &list);
+
+	*out = list.rows;
+	if (rc == 0)
+		rc = list.rc;
+	return rc < 0 ? err_set(e, -rc, "staged archives") : 0;
+}
+
 static int commit_archives(struct staging *s, uint64_t changes, const struct order *o,
 			   struct err *e)
 {
 	CLEANUP(buf_fini) struct buf rows = BUF_INIT;
-	struct listing_out out = { .rows = BUF_INIT };
-	const struct listed *list;
-	int rc = stage_list(s->stage, stage_root(s->stage), 0, note_archive, &out);
+	int rc = staging_list(s, &rows, e);
+	const struct listed *list = (const struct listed *)(const void *)rows.p;
 
-	rows = out.rows;
-	if (rc == 0)
-		rc = out.rc;
-	if (rc < 0)
-		return err_set(e, -rc, "staged archives");
-	list = (const struct listed *)(const void *)rows.p;
 	for (size_t i = 0; rc == 0 && i < rows.len / sizeof(*list); i++)
 		rc = commit_archive(s, &list[i], changes, o, e);
 	return rc;

@@ -85,6 +85,13 @@ char *staging_comment(struct staging *s, uint64_t archive);
 
 /* --- staging_commit.c; under `committing`, the gate closed --- */
 
+struct listed { /* a staged archive */
+	uint64_t node;
+	char name[STAGE_NAME_MAX + 1];
+};
+/* All of them: *out, which is the caller's in any case, has struct listed. */
+int staging_list(struct staging *s, struct buf *out, struct err *e);
+
 /* What a commit does beside the checkpoints. */
 struct order {
 	uint64_t node;     /* this staged archive becomes archive `name`; 0: none */

@@ -192,6 +192,15 @@ static int unlink_name(struct change *c, struct err *e)
 	return stage_unlink(stage_of(c), c->node, c->name);
 }
 
+/* The list of archives has changed, by us: `name` (empty: none) is one now. */
+static void follow(struct change *c, struct bytes name)
+{
+	(void)workspace_follow(c->mount->view,
+			       NULL); /* else the next look at the repository does */
+	if (name.len > 0)
+		workspace_published(c->mount->view, name);
+}
+
 /* -o manage: an archive goes with its directory, whatever is in it. */
 static int remove_archive(struct change *c, struct err *e)
 {
@@ -199,8 +208,7 @@ static int remove_archive(struct change *c, struct err *e)
 
 	if (rc < 0)
 		return rc;
-	(void)workspace_follow(c->mount->view,
-			       e); /* else the next look at the repository does */
+	follow(c, (struct bytes){ 0 });
 	return 0;
 }
 
@@ -212,8 +220,7 @@ static int rename_archive(struct change *c, struct err *e)
 		rc = staging_rename_archive(c->mount->staging, c->name, c->new_name, e);
 	if (rc < 0)
 		return rc;
-	(void)workspace_follow(c->mount->view, e);
-	workspace_published(c->mount->view, c->new_name);
+	follow(c, c->new_name);
 	return 0;
 }
 
@@ -296,9 +303,7 @@ static int publish(struct change *c, struct err *e)
 		rc = staging_publish(staging, n.st.st_ino, c->new_name, e);
 	if (rc < 0)
 		return rc;
-	(void)workspace_follow(c->mount->view,
-			       e); /* else the next look at the repository does */
-	workspace_published(c->mount->view, c->new_name);
+	follow(c, c->new_name);
 	return 0;
 }
 

@@ -153,30 +153,13 @@ static int save_as(struct creation *c, const char *name, struct chunk_id *id, st
 	return rc == 0 ? session_commit(c->session, e) : rc;
 }
 
-/* "NAME.checkpoint", or with a number where that is taken. */
-static int name_checkpoint(struct creation *c, struct err *e)
-{
-	const char *name = c->args->where.archive;
-
-	for (unsigned i = 0; !c->checkpoint; i++) {
-		char *made = NULL;
-		int n = i ? asprintf(&made, "%s.checkpoint.%u", name, i)
-			  : asprintf(&made, "%s.checkpoint", name);
-
-		if (n < 0)
-			return err_nomem(e, "checkpoint");
-		if (manifest_draft_find(c->session->draft, bytes_str(made)))
-			free(made);
-		else
-			c->checkpoint = made;
-	}
-	return 0;
-}
-
 static int write_checkpoint(struct creation *c, struct err *e)
 {
 	struct chunk_id id;
-	int rc = name_checkpoint(c, e);
+	int rc = c->checkpoint
+			 ? 0
+			 : manifest_draft_checkpoint(c->session->draft, c->args->where.archive,
+						     &c->checkpoint, e);
 
 	if (rc == 0)
 		rc = save_as(c, c->checkpoint, &id, e);

@@ -7,6 +7,7 @@
 #include "core/crypto/tam.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -103,6 +104,24 @@ const struct manifest_entry *manifest_draft_find(const struct manifest_draft *d,
 						 struct bytes name)
 {
 	return find(d, name);
+}
+
+int manifest_draft_checkpoint(const struct manifest_draft *d, const char *name, char **out,
+			      struct err *e)
+{
+	for (unsigned i = 0;; i++) {
+		char *made = NULL;
+		int n = i ? asprintf(&made, "%s.checkpoint.%u", name, i)
+			  : asprintf(&made, "%s.checkpoint", name);
+
+		if (n < 0)
+			return err_nomem(e, "checkpoint");
+		if (!manifest_draft_find(d, bytes_str(made))) {
+			*out = made;
+			return 0;
+		}
+		free(made);
+	}
 }
 
 const struct manifest_entry *manifest_draft_at(const struct manifest_draft *d, size_t i)

@@ -24,6 +24,9 @@ bool manifest_draft_remove(struct manifest_draft *d, struct bytes name); /* was 
 /* The entry of this name, until the next change; or NULL. */
 const struct manifest_entry *manifest_draft_find(const struct manifest_draft *d,
 						 struct bytes name);
+/* "NAME.checkpoint", or with a number behind it where that is taken: on the heap. */
+int manifest_draft_checkpoint(const struct manifest_draft *d, const char *name, char **out,
+			      struct err *e);
 /* The i-th entry, in no order; NULL behind the last. */
 const struct manifest_entry *manifest_draft_at(const struct manifest_draft *d, size_t i);
 

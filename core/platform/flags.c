@@ -28,6 +28,16 @@ static int change(int fd, int clear, int set)
 	return ioctl(fd, FS_IOC_SETFLAGS, &after) < 0 ? -errno : 0;
 }
 
+uint64_t flags_bsd(uint32_t linux_flags)
+{
+	uint64_t bsd = 0;
+
+	for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++)
+		if (linux_flags & (uint32_t)map[i].linux_flag)
+			bsd |= map[i].bsd;
+	return bsd;
+}
+
 int flags_set(int fd, uint64_t bsdflags)
 {
 	int all = 0, wanted = 0;

@@ -10,6 +10,8 @@
 
 #include <stdint.h>
 
+/* Of flags as FS_IOC_GETFLAGS has them: those that archives have. */
+uint64_t flags_bsd(uint32_t linux_flags);
 /* Make the three flags of the regular file or directory fd be as in bsdflags; -errno where the
  * file system has no flags or forbids it.  Does nothing where they are so already. */
 int flags_set(int fd, uint64_t bsdflags);
