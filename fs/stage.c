@@ -181,7 +181,7 @@ void stage_describe(const struct stage *s, const struct node *n, struct stage_no
 			.st_nlink = n->nlink,
 			.st_uid = n->uid,
 			.st_gid = n->gid,
-			.st_rdev = n->rdev,
+			.st_rdev = S_ISCHR(n->mode) || S_ISBLK(n->mode) ? n->of.rdev : 0,
 			.st_size = (off_t)n->size,
 			.st_blksize = 4096,
 			.st_blocks = (blkcnt_t)((n->size + 511) / 512),
@@ -252,9 +252,10 @@ int stage_find_removable(const struct stage *s, uint64_t dir, struct bytes text,
 	return rc == 0 ? stage_check_change(s, (*out)->node) : rc;
 }
 
-void stage_touch_dir(struct node *dir)
+void stage_touch_dir(struct stage *s, struct node *dir)
 {
 	dir->mtime = dir->ctime = stage_now();
+	stage_changed(s, dir);
 }
 
 /* --- a whole archive --- */
@@ -321,7 +322,7 @@ static void take_out(struct stage *s, struct node *archive)
 			name = names->order[i].name;
 	stage_take_name(s, s->root, name);
 	free(name);
-	stage_touch_dir(s->root);
+	stage_touch_dir(s, s->root);
 }
 
 int stage_freeze(struct stage *s, uint64_t dir)
@@ -530,6 +531,7 @@ int stage_new(struct stage **out, const struct stage_options *options)
 		return -ENOMEM;
 	s->options = *options;
 	mutex_init(&s->lock);
+	table_init(&s->stale, sizeof(uint64_t), 0);
 	if (getrandom(&s->seed, sizeof(s->seed), 0) != sizeof(s->seed) ||
 	    stage_new_node(s, NULL, S_IFDIR, &s->root) < 0)
 		return -ENOMEM;
@@ -567,6 +569,7 @@ void stage_free(struct stage *s)
 			stage_dispose(s, stage_free_node(s, s->nodes[i]));
 	free(s->nodes);
 	free(s->generations);
+	table_fini(&s->stale);
 	mutex_fini(&s->lock);
 	free(s);
 }

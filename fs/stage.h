@@ -151,6 +151,37 @@ int stage_set_xattr(struct stage *s, uint64_t node, struct bytes name, struct by
 /* -ENODATA; not of an ACL, which every node has in its mode. */
 int stage_remove_xattr(struct stage *s, uint64_t node, struct bytes name);
 
+/*
+ * --- marks: what has changed since somebody wrote it down (outline.h) ---
+ *
+ * Each node may have one mark, never 0.  Whatever changes what an item tells of the node, its names
+ * in particular, takes the mark from it, and the mark is stale from then on.
+ */
+uint32_t stage_new_mark(struct stage *s); /* 0: all have been used */
+void stage_mark(struct stage *s, uint64_t node, uint32_t mark);
+bool stage_is_stale(struct stage *s, uint32_t mark);
+void stage_drop_mark(struct stage *s,
+		     uint32_t mark); /* it is on no node that matters any more */
+/* The content of a node is another list of chunks. */
+void stage_mark_stale(struct stage *s, uint64_t node);
+/* Goes up with each change of a file that has, or had, several names. */
+uint64_t stage_link_changes(struct stage *s);
+
+/* The names in a directory: both differ from what they were, or no name has come or gone. */
+struct stage_names {
+	uint64_t last_cookie, count;
+};
+int stage_names(struct stage *s, uint64_t dir, struct stage_names *out);
+/* How many names with cookies in (after, last] are no directories. */
+int stage_count_files(struct stage *s, uint64_t dir, uint64_t after, uint64_t last,
+		      uint64_t *count);
+/* The cookie of the max-th name behind `after` that is no directory, or of the last one; *count: which it
+ * is, 0 where there is none. */
+int stage_skip_files(struct stage *s, uint64_t dir, uint64_t after, uint64_t max,
+		     uint64_t *last, uint64_t *count);
+/* As stage_list(), only directories, and without a look at others where there is none. */
+int stage_list_dirs(struct stage *s, uint64_t dir, stage_list_fn *fn, void *arg);
+
 /* Freeze a directory of the root.  -ENOENT it is none. */
 int stage_freeze(struct stage *s, uint64_t dir);
 

@@ -329,6 +329,7 @@ int stage_set(struct stage *s, uint64_t node, unsigned set, const struct stat *s
 		rc = check_set(s, n, set);
 	if (rc == 0) {
 		set_locked(n, set, st);
+		stage_changed(s, n);
 		stage_describe(s, n, out);
 	}
 	mutex_unlock(&s->lock);
@@ -346,6 +347,7 @@ int stage_set_flags(struct stage *s, uint64_t node, uint32_t flags)
 	if (rc == 0 || rc == -EPERM) { /* who may set these flags may take them away */
 		n->flags = flags;
 		n->ctime = stage_now();
+		stage_changed(s, n);
 		rc = 0;
 	}
 	mutex_unlock(&s->lock);
@@ -410,8 +412,10 @@ static int set_xattr_locked(struct stage *s, uint64_t node, struct bytes name,
 	if (flags & XATTR_REPLACE && !found)
 		return -ENODATA;
 	rc = is_acl_name(s, name) ? set_acl(s, n, name, value) : put_xattr(s, n, name, value);
-	if (rc == 0)
+	if (rc == 0) {
 		n->ctime = stage_now();
+		stage_changed(s, n);
+	}
 	return rc;
 }
 
@@ -440,8 +444,10 @@ int stage_remove_xattr(struct stage *s, uint64_t node, struct bytes name)
 	rc = n ? stage_check_change(s, n) : -ESTALE;
 	if (rc == 0)
 		rc = remove_xattr(s, n, name) || is_acl_name(s, name) ? 0 : -ENODATA;
-	if (rc == 0)
+	if (rc == 0) {
 		n->ctime = stage_now();
+		stage_changed(s, n);
+	}
 	mutex_unlock(&s->lock);
 	return rc;
 }

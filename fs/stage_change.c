@@ -20,7 +20,7 @@ static int fill_node(struct node *n, const struct stage_making *what)
 		if (!n->of.target)
 			return -ENOMEM;
 	} else if (S_ISCHR(n->mode) || S_ISBLK(n->mode)) {
-		n->rdev = what->rdev;
+		n->of.rdev = what->rdev;
 	}
 	return 0;
 }
@@ -73,7 +73,7 @@ static int make_locked(struct stage *s, uint64_t dir, struct bytes text,
 	}
 	n->nlink = S_ISDIR(n->mode) ? 2 : 1;
 	stage_add_name(s, d, TAKE(name), n);
-	stage_touch_dir(d);
+	stage_touch_dir(s, d);
 	stage_describe(s, n, out);
 	return 0;
 }
@@ -121,8 +121,9 @@ static int link_locked(struct stage *s, uint64_t node, uint64_t dir, struct byte
 		return -ENOMEM;
 	n->nlink++;
 	n->ctime = stage_now();
+	stage_changed(s, n);
 	stage_add_name(s, d, name, n);
-	stage_touch_dir(d);
+	stage_touch_dir(s, d);
 	stage_describe(s, n, out);
 	return 0;
 }
@@ -143,6 +144,7 @@ int stage_link(struct stage *s, uint64_t node, uint64_t dir, struct bytes name,
 /* The node has lost a name: a directory its only one. */
 static struct stage_content *lose_name(struct stage *s, struct node *n)
 {
+	stage_changed(s, n);
 	n->nlink = S_ISDIR(n->mode) ? 0 : n->nlink - 1;
 	n->ctime = stage_now();
 	s->nameless += S_ISREG(n->mode) && n->nlink == 0 && n->holds > 0;
@@ -155,7 +157,7 @@ struct stage_content *stage_remove_name(struct stage *s, struct node *dir, struc
 
 	stage_take_name(s, dir, name);
 	free(name);
-	stage_touch_dir(dir);
+	stage_touch_dir(s, dir);
 	return lose_name(s, n);
 }
 

@@ -3,11 +3,12 @@
 
 /*
  * stage_internal.h - what the parts of the staged tree share: stage.c, stage_names.c, stage_change.c,
- * stage_rename.c, stage_attr.c.
+ * stage_rename.c, stage_attr.c, stage_mark.c.
  *
  * Threads: all functions here under the stage's lock, but stage_dispose(), which is called without it.
  */
 
+#include "core/base/table.h"
 #include "core/base/thread.h"
 #include "fs/stage.h"
 
@@ -54,12 +55,13 @@ struct node {
 	uint32_t mode, uid, gid, nlink, flags;
 	uint32_t
 		archive; /* slot of the directory of the root that it belongs to, or is; the root: its own */
-	dev_t rdev;
+	uint32_t mark; /* see stage_mark(); 0: none */
 	struct xattr *xattrs;
 	union {
 		struct directory *dir;
 		struct stage_content *content;
 		char *target;
+		dev_t rdev;
 	} of;
 };
 
@@ -72,7 +74,10 @@ struct stage {
 	uint32_t free_slot; /* where to look for one */
 	struct node *root;
 	uint64_t bytes;
-	uint64_t nameless; /* files without a name that somebody holds */
+	uint64_t nameless;  /* files without a name that somebody holds */
+	struct table stale; /* marks that a change has taken from a node -> nothing */
+	bool all_stale;     /* ... and others, for which there was no memory */
+	uint64_t last_mark, link_changes;
 	uint64_t seed;
 };
 
@@ -106,7 +111,9 @@ int stage_find_removable(const struct stage *s, uint64_t dir, struct bytes text,
 int stage_check_frozen(const struct stage *s, const struct node *n); /* -EROFS */
 /* May the node itself be changed?  -EROFS frozen, -EPERM immutable or append-only. */
 int stage_check_change(const struct stage *s, const struct node *n);
-void stage_touch_dir(struct node *dir);
+void stage_touch_dir(struct stage *s, struct node *dir);
+/* Something that its item tells is another now. */
+void stage_changed(struct stage *s, struct node *n);
 
 /* --- stage_names.c: the names in a directory --- */
 

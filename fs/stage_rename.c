@@ -37,11 +37,12 @@ static int check_replaced(const struct node *old, const struct node *by)
 	return 0;
 }
 
-static void moved(struct node *n, struct node *from, struct node *to)
+static void moved(struct stage *s, struct node *n, struct node *from, struct node *to)
 {
 	n->ctime = stage_now();
-	stage_touch_dir(from);
-	stage_touch_dir(to);
+	stage_changed(s, n);
+	stage_touch_dir(s, from);
+	stage_touch_dir(s, to);
 }
 
 /* The nodes of a tree, each directory before what is in it, a file once for each of its names. */
@@ -150,8 +151,9 @@ static int exchange(struct stage *s, const struct move *a, const struct move *b)
 	}
 	a->name->node = y;
 	b->name->node = x;
-	moved(x, a->dir, b->dir);
+	moved(s, x, a->dir, b->dir);
 	y->ctime = x->ctime;
+	stage_changed(s, y);
 	return 0;
 }
 
@@ -184,7 +186,7 @@ static int replace(struct stage *s, const struct move *from, const struct move *
 	free(from->name);
 	stage_add_name(s, to->dir, name, n);
 	move_all(s, &moving, stage_archive_in(s, n, to->dir));
-	moved(n, from->dir, to->dir);
+	moved(s, n, from->dir, to->dir);
 	return 0;
 }
 

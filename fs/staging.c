@@ -574,6 +574,7 @@ static void staging_free(struct staging *s)
 	struct draft *d;
 	size_t cursor = 0;
 
+	staging_forget_outlines(s);
 	stage_free(s->stage);
 	ingest_free(s->ingest);
 	while (table_next(&s->drafts, &cursor, (const void **)&node, (void **)&d))

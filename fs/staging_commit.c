@@ -4,6 +4,7 @@
 
 #include "core/archive/keep.h"
 #include "core/base/log.h"
+#include "fs/outline.h"
 #include "fs/publish.h"
 
 #include <errno.h>
@@ -57,7 +58,7 @@ static void facts_of(const struct staging *s, const struct draft *d, struct byte
 	};
 }
 
-static void tell_counts(const char *name, struct draft *d, const struct publish_counts *counts)
+static void tell_counts(const char *name, struct draft *d, const struct item_counts *counts)
 {
 	if (counts->sockets > 0 && !d->told_sockets)
 		log_warning(logger, "%s: %u socket%s will not be archived", name,
@@ -71,41 +72,62 @@ static void tell_counts(const char *name, struct draft *d, const struct publish_
 	d->told_lost = counts->lost > 0;
 }
 
-/* The archive object of a staged tree, stored, with all that it refers to. */
-static int store_archive(struct staging *s, const struct listed *row, struct draft *d,
-			 bool published, struct bytes name, struct chunk_id *id,
-			 struct chunk_refs **refs, char time_text[MANIFEST_TIME_TEXT],
-			 struct err *e)
-{
-	CLEANUP(archive_writer_freep) struct archive_writer *w = NULL;
-	CLEANUP(collector_freep) struct collector *collector = NULL;
-	struct archive_writer_options options = { .refs = session_refs(s->session) };
-	CLEANUP(cleanup_freep) char *comment = NULL;
-	struct archive_facts facts;
-	struct publish_options leave = { .leave_out_lost = !published };
-	struct publish_counts counts;
-	int rc = options.refs ? 0 : err_set(e, EIO, "the chunk index cannot be kept");
+/* An archive object under way. */
+struct storing {
+	struct staging *staging;
+	const struct listed *row;
+	struct draft *draft;
+	struct bytes name;
+	struct archive_writer *writer;
+	struct collector *collector;
+	struct item_out out;
+	struct chunk_id id; /* once it is saved */
+	char time_text[MANIFEST_TIME_TEXT];
+};
 
-	if (rc == 0)
-		rc = archive_writer_new(&w, s->put, s->options.reader->key, &options, e);
-	if (rc < 0)
-		chunk_refs_free(options.refs);
-	if (rc == 0)
-		rc = collector_new(&collector, &(struct collect_options){ 0 }, e);
-	if (rc == 0)
-		rc = publish_items(s->stage, row->node, collector, w, &leave, &counts, e);
-	if (rc < 0)
+static void storing_fini(struct storing *st)
+{
+	item_out_fini(&st->out);
+	collector_free(st->collector);
+	archive_writer_free(st->writer);
+}
+
+/* refs are the writer's from now on, or gone. */
+static int begin_storing(struct storing *st, struct chunk_refs *refs,
+			 const struct chunker_params *stream, struct err *e)
+{
+	struct staging *s = st->staging;
+	struct archive_writer_options options = { .refs = refs, .stream = stream };
+	int rc = archive_writer_new(&st->writer, s->put, s->options.reader->key, &options, e);
+
+	if (rc < 0) {
+		chunk_refs_free(refs);
 		return rc;
-	tell_counts(row->name, d, &counts);
-	facts_of(s, d, name, &facts);
-	comment = staging_comment(s, row->node);
-	if (!comment)
-		return err_nomem(e, row->name);
-	facts.comment = bytes_str(comment);
-	rc = archive_writer_save(w, &facts, id, e);
-	manifest_format_time(facts.time_ns, time_text);
-	*refs = archive_writer_take_refs(w);
+	}
+	rc = collector_new(&st->collector, &(struct collect_options){ 0 }, e);
+	st->out.stage = s->stage;
+	st->out.collector = st->collector;
+	st->out.writer = st->writer;
 	return rc;
+}
+
+static int save(struct storing *st, struct err *e)
+{
+	CLEANUP(cleanup_freep) char *comment = staging_comment(st->staging, st->row->node);
+	struct archive_facts facts;
+
+	if (!comment)
+		return err_nomem(e, st->row->name);
+	facts_of(st->staging, st->draft, st->name, &facts);
+	facts.comment = bytes_str(comment);
+	manifest_format_time(facts.time_ns, st->time_text);
+	return archive_writer_save(st->writer, &facts, &st->id, e);
+}
+
+static int new_refs(struct staging *s, struct chunk_refs **out, struct err *e)
+{
+	*out = session_refs(s->session);
+	return *out ? 0 : err_set(e, EIO, "the chunk index cannot be kept");
 }
 
 static int remove_checkpoint(struct staging *s, struct draft *d, struct err *e)
@@ -117,53 +139,167 @@ static int remove_checkpoint(struct staging *s, struct draft *d, struct err *e)
 	return rc;
 }
 
-/* Of an archive that was renamed it is another one. */
-static int choose_checkpoint(struct staging *s, const char *name, struct draft *d,
-			     struct err *e)
+/* All of it, under its own name, in place of its checkpoint. */
+static int publish_archive(struct storing *st, struct err *e)
 {
-	struct bytes stem = bytes_str(d->checkpoint ? d->checkpoint : "");
+	struct staging *s = st->staging;
+	struct chunk_refs *refs;
+	int rc = new_refs(s, &refs, e);
+
+	if (rc == 0)
+		rc = begin_storing(st, refs, NULL, e);
+	if (rc == 0)
+		rc = publish_items(&st->out, st->row->node, e);
+	if (rc == 0)
+		rc = save(st, e);
+	if (rc == 0)
+		rc = remove_checkpoint(s, st->draft, e);
+	if (rc < 0)
+		return rc;
+	tell_counts(st->row->name, st->draft, &st->out.counts);
+	return session_add_archive(s->session, st->name, &st->id, bytes_str(st->time_text),
+				   archive_writer_take_refs(st->writer), e);
+}
+
+/* The outline of the checkpoint, if that is what the manifest has. */
+static struct outline *usable_outline(const struct staging *s, const struct draft *d)
+{
+	const struct manifest_entry *entry =
+		d->outline && d->checkpoint
+			? manifest_draft_find(s->session->draft, bytes_str(d->checkpoint))
+			: NULL;
+
+	return entry && id_equal(&entry->id, outline_archive(d->outline)) ? d->outline : NULL;
+}
+
+/* What is to be written, with the references that change; without an outline, all. */
+static int plan(struct storing *st, struct outline_plan **out, struct chunk_refs **refs,
+		struct err *e)
+{
+	struct staging *s = st->staging;
+	struct draft *d = st->draft;
+	struct outline *old = usable_outline(s, d);
+	int rc = 0;
+
+	for (;;) {
+		if (!old)
+			outline_free(TAKE(d->outline));
+		rc = new_refs(s, refs, e);
+		if (rc == 0)
+			rc = outline_plan_new(out, s->stage, st->row->node, old, e);
+		if (rc < 0 || !old)
+			return rc;
+		rc = outline_drop(*out, s->options.reader, *refs, e);
+		if (rc == 0 || rc == -ENOMEM)
+			return rc;
+		log_debug(logger, "%s: written as a whole: %s", st->row->name, e ? e->msg : "");
+		outline_plan_free(TAKE(*out));
+		chunk_refs_free(TAKE(*refs));
+		old = NULL;
+	}
+}
+
+/* In the manifest, for the one that the outline is of or, without one, as another. */
+static int enter_checkpoint(struct storing *st, bool replaces, struct err *e)
+{
+	struct staging *s = st->staging;
+	struct chunk_refs *refs = archive_writer_take_refs(st->writer);
+	struct bytes old = bytes_str(st->draft->checkpoint ? st->draft->checkpoint : "");
 	int rc;
 
-	if (d->checkpoint && !bytes_is(keep_stem(stem), name)) {
-		rc = remove_checkpoint(s, d, e);
-		if (rc < 0)
-			return rc;
-		free(TAKE(d->checkpoint));
+	if (replaces)
+		return session_replace_archive(s->session, old, st->name, &st->id,
+					       bytes_str(st->time_text), refs, e);
+	rc = remove_checkpoint(s, st->draft, e);
+	if (rc < 0) {
+		chunk_refs_free(refs);
+		return rc;
 	}
-	return d->checkpoint
-		       ? 0
-		       : manifest_draft_checkpoint(s->session->draft, name, &d->checkpoint, e);
+	return session_add_archive(s->session, st->name, &st->id, bytes_str(st->time_text),
+				   refs, e);
+}
+
+/* What has changed since the last one. */
+static int checkpoint_archive(struct storing *st, struct err *e)
+{
+	CLEANUP(outline_plan_freep) struct outline_plan *p = NULL;
+	struct draft *d = st->draft;
+	struct outline *next = NULL;
+	struct chunk_refs *refs = NULL;
+	struct item_counts counts;
+	int rc = plan(st, &p, &refs, e);
+
+	if (rc < 0) {
+		chunk_refs_free(refs);
+		return rc;
+	}
+	st->out.draft = true;
+	rc = begin_storing(st, refs, &OUTLINE_CHUNKER, e);
+	if (rc == 0)
+		rc = outline_write(p, &st->out, e);
+	if (rc == 0)
+		rc = save(st, e);
+	if (rc == 0)
+		rc = outline_complete(p, st->writer, &st->id, &next, e);
+	if (rc == 0)
+		rc = enter_checkpoint(st, d->outline != NULL, e);
+	outline_free(d->outline);
+	d->outline = next;
+	if (rc < 0)
+		return rc;
+	counts = outline_counts(next);
+	tell_counts(st->row->name, d, &counts);
+	return 0;
+}
+
+/* Of an archive that was renamed it is another one. */
+static int choose_checkpoint(struct staging *s, const char *name, const struct draft *d,
+			     char **out, struct err *e)
+{
+	struct bytes stem = bytes_str(d->checkpoint ? d->checkpoint : "");
+
+	if (!d->checkpoint || !bytes_is(keep_stem(stem), name))
+		return manifest_draft_checkpoint(s->session->draft, name, out, e);
+	*out = strdup(d->checkpoint);
+	return *out ? 0 : err_nomem(e, name);
+}
+
+static int commit_checkpoint(struct storing *st, uint64_t changes, struct err *e)
+{
+	struct staging *s = st->staging;
+	struct draft *d = st->draft;
+	CLEANUP(cleanup_freep) char *name = NULL;
+	int rc = choose_checkpoint(s, st->row->name, d, &name, e);
+
+	if (rc < 0)
+		return rc;
+	st->name = bytes_str(name);
+	if (manifest_draft_find(s->session->draft, st->name) &&
+	    staging_touched(s, st->row->node).change <= d->committed)
+		return 0; /* as it was */
+	rc = checkpoint_archive(st, e);
+	if (rc < 0)
+		return rc;
+	free(d->checkpoint);
+	d->checkpoint = TAKE(name);
+	d->committed = changes;
+	return 0;
 }
 
 /* The archive as it is, as its checkpoint or, when `o` says so, under its own name. */
 static int commit_archive(struct staging *s, const struct listed *row, uint64_t changes,
 			  const struct order *o, struct err *e)
 {
-	struct draft *d = staging_draft(s, row->node);
-	bool published = o && o->node == row->node;
-	char time_text[MANIFEST_TIME_TEXT];
-	struct chunk_refs *refs = NULL;
-	struct chunk_id id;
-	struct bytes name;
-	int rc;
+	CLEANUP(storing_fini)
+	struct storing st = { .staging = s, .row = row, .draft = staging_draft(s, row->node) };
 
-	if (!d)
+	if (!st.draft)
 		return err_nomem(e, row->name);
-	d->listed = true;
-	rc = choose_checkpoint(s, row->name, d, e);
-	if (rc < 0)
-		return rc;
-	name = published ? o->name : bytes_str(d->checkpoint);
-	if (!published && manifest_draft_find(s->session->draft, name) &&
-	    staging_touched(s, row->node).change <= d->committed)
-		return 0; /* as it was */
-	rc = store_archive(s, row, d, published, name, &id, &refs, time_text, e);
-	if (rc == 0)
-		rc = remove_checkpoint(s, d, e);
-	if (rc < 0)
-		return rc;
-	d->committed = changes;
-	return session_add_archive(s->session, name, &id, bytes_str(time_text), refs, e);
+	st.draft->listed = true;
+	if (!o || o->node != row->node)
+		return commit_checkpoint(&st, changes, e);
+	st.name = o->name;
+	return publish_archive(&st, e);
 }
 
 int staging_list(struct staging *s, struct buf *out, struct err *e)
@@ -207,8 +343,10 @@ void staging_drop_draft(struct staging *s, uint64_t node)
 {
 	struct draft *d = table_get(&s->drafts, &node);
 
-	if (d)
+	if (d) {
 		free(d->checkpoint);
+		outline_free(d->outline);
+	}
 	table_remove(&s->drafts, &node);
 	staging_forget_touched(s, node);
 }
@@ -242,6 +380,16 @@ static void unlist_drafts(struct staging *s)
 
 	while (table_next(&s->drafts, &cursor, (const void **)&node, (void **)&d))
 		d->listed = false;
+}
+
+void staging_forget_outlines(struct staging *s)
+{
+	const uint64_t *node;
+	struct draft *d;
+	size_t cursor = 0;
+
+	while (table_next(&s->drafts, &cursor, (const void **)&node, (void **)&d))
+		outline_free(TAKE(d->outline));
 }
 
 /* --- contents; the gate is closed --- */
@@ -367,8 +515,10 @@ int staging_commit(struct staging *s, uint64_t changes, const struct order *o, s
 
 	unlist_drafts(s);
 	rc = store_everything(s, changes, o, e);
-	if (rc < 0)
+	if (rc < 0) {
+		staging_forget_outlines(s);
 		return rc;
+	}
 	ingest_committed(s->ingest);
 	all_clean(s);
 	s->committed = changes;

@@ -20,8 +20,9 @@ enum state { CLOSED, CHANGING_STATE, OPEN };
 struct draft {            /* an archive in the making, by the number of its directory */
 	char *checkpoint; /* its name in the manifest, or NULL: none yet */
 	int64_t started_ns;
-	uint64_t committed; /* the last of its changes that is durable */
-	bool listed;        /* still there: while commit() looks */
+	uint64_t committed;      /* the last of its changes that is durable */
+	struct outline *outline; /* of the checkpoint, or NULL: the next one is written whole */
+	bool listed;             /* still there: while commit() looks */
 	bool told_sockets, told_lost;
 };
 
@@ -103,6 +104,8 @@ struct order {
  * is closed afterwards. */
 int staging_commit(struct staging *s, uint64_t changes, const struct order *o, struct err *e);
 void staging_drop_draft(struct staging *s, uint64_t node);
+/* After a transaction that was given up: what drafts remember of it is wrong. */
+void staging_forget_outlines(struct staging *s);
 /* --- staging_resume.c; under `committing` --- */
 
 /* Whatever is left to be resumed.  -EBUSY somebody has the lock. */

@@ -10,6 +10,7 @@
 
 #include "core/codec/chunker.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -48,8 +49,8 @@ struct archive_writer {
 	struct buf stream;        /* from the present chunk's start on */
 	uint64_t *stream_numbers; /* of the stream's chunks under way, ascending: a queue */
 	size_t stream_first, stream_count, stream_cap;
-	struct chunk_id *items;
-	size_t item_count, item_cap;
+	struct item_chunk *stored; /* of the stream, in its order */
+	size_t stored_count, stored_cap;
 
 	struct archive_totals totals;
 	struct archive_stats stats;
@@ -67,7 +68,8 @@ int archive_writer_new(struct archive_writer **out, struct put *put, const struc
 	w->key = key;
 	w->options = *options;
 	w->next_result = put_count(put);
-	rc = chunker_new(&w->chunker, &CHUNKER_ITEMS, (uint32_t)key->chunk_seed, e);
+	rc = chunker_new(&w->chunker, options->stream ? options->stream : &CHUNKER_ITEMS,
+			 (uint32_t)key->chunk_seed, e);
 	if (rc < 0)
 		return rc;
 	*out = TAKE(w);
@@ -98,7 +100,7 @@ void archive_writer_free(struct archive_writer *w)
 	chunker_free(w->chunker);
 	buf_fini(&w->stream);
 	free(w->stream_numbers);
-	free(w->items);
+	free(w->stored);
 	free(w);
 }
 
@@ -261,24 +263,31 @@ static int write_ready(struct archive_writer *w, struct err *e)
 	return 0;
 }
 
-static int add_stream_chunk(struct archive_writer *w, const struct put_result *r, struct err *e)
+static int note_stored(struct archive_writer *w, const struct item_chunk *chunk, struct err *e)
 {
-	struct item_chunk chunk = { r->id, r->size, r->csize };
-
-	w->stream_first++;
-	if (w->item_count == w->item_cap) {
-		size_t cap = w->item_cap ? 2 * w->item_cap : 64;
-		struct chunk_id *p = realloc(w->items, cap * sizeof(*p));
+	if (w->stored_count == w->stored_cap) {
+		size_t cap = w->stored_cap ? 2 * w->stored_cap : 64;
+		struct item_chunk *p = reallocarray(w->stored, cap, sizeof(*p));
 
 		if (!p)
 			return err_nomem(e, "archive");
-		w->items = p;
-		w->item_cap = cap;
+		w->stored = p;
+		w->stored_cap = cap;
 	}
-	w->items[w->item_count++] = r->id;
-	w->stats.size += r->size;
-	w->stats.csize += r->csize;
-	return add_refs(w, &chunk, 1, e);
+	w->stored[w->stored_count++] = *chunk;
+	w->stats.size += chunk->size;
+	w->stats.csize += chunk->csize;
+	return 0;
+}
+
+static int add_stream_chunk(struct archive_writer *w, const struct put_result *r, struct err *e)
+{
+	struct item_chunk chunk = { r->id, r->size, r->csize };
+	int rc;
+
+	w->stream_first++;
+	rc = note_stored(w, &chunk, e);
+	return rc < 0 ? rc : add_refs(w, &chunk, 1, e);
 }
 
 /* The oldest item that waits for a chunk; places that known chunks have are skipped. */
@@ -547,22 +556,89 @@ static int store_object(struct archive_writer *w, struct bytes plain, struct chu
 	return add_refs(w, &chunk, 1, e);
 }
 
+/* --- ranges that are kept --- */
+
+int archive_writer_cut(struct archive_writer *w, size_t *count, struct err *e)
+{
+	int rc = drain(w, e);
+
+	assert(rc < 0 || !w->first);
+	if (rc == 0)
+		rc = cut_stream(w, true, e);
+	*count = w->stored_count + (w->stream_count - w->stream_first);
+	return rc;
+}
+
+static void add_totals(struct archive_totals *sum, const struct archive_totals *t)
+{
+	sum->size += t->size;
+	sum->csize += t->csize;
+	sum->nfiles += t->nfiles;
+	sum->size_parts += t->size_parts;
+	sum->csize_parts += t->csize_parts;
+	sum->nfiles_parts += t->nfiles_parts;
+}
+
+int archive_writer_keep(struct archive_writer *w, const struct item_chunk *chunks, size_t count,
+			const struct archive_totals *totals, struct err *e)
+{
+	int rc = 0;
+
+	assert(w->stream.len == 0);
+	if (w->stream_first < w->stream_count) {
+		rc = put_wait(w->put, w->stream_numbers[w->stream_count - 1], e);
+		if (rc == 0)
+			rc = drain(w, e);
+	}
+	for (size_t i = 0; rc == 0 && i < count; i++)
+		rc = note_stored(w, &chunks[i], e);
+	add_totals(&w->totals, totals);
+	return rc;
+}
+
+const struct item_chunk *archive_writer_stream(const struct archive_writer *w, size_t *count)
+{
+	*count = w->stored_count;
+	return w->stored;
+}
+
+struct archive_totals archive_writer_totals(const struct archive_writer *w)
+{
+	return w->totals;
+}
+
+/* --- the end --- */
+
+static int list_stored(const struct archive_writer *w, struct chunk_id **out, struct err *e)
+{
+	*out = calloc(w->stored_count + 1, sizeof(**out));
+	if (!*out)
+		return err_nomem(e, "archive");
+	for (size_t i = 0; i < w->stored_count; i++)
+		(*out)[i] = w->stored[i].id;
+	return 0;
+}
+
 int archive_writer_save(struct archive_writer *w, struct archive_facts *facts,
 			struct chunk_id *id, struct err *e)
 {
 	CLEANUP(buf_fini) struct buf plain = BUF_INIT;
+	CLEANUP(cleanup_freep) struct chunk_id *items = NULL;
 	int rc = archive_writer_flush(w, e);
 
+	if (rc == 0)
+		rc = list_stored(w, &items, e);
 	if (rc < 0)
 		return rc;
-	facts->items = w->items;
-	facts->item_count = w->item_count;
+	facts->items = items;
+	facts->item_count = w->stored_count;
 	facts->totals = w->totals;
 	if (w->options.refs)
 		chunk_refs_content(w->options.refs,
 				   &(struct chunk_content){ w->totals.size, w->totals.csize,
 							    w->totals.nfiles });
 	rc = archive_pack(facts, w->key, &plain, e);
+	facts->items = NULL;
 	return rc < 0 ? rc : store_object(w, buf_bytes(&plain), id, e);
 }
 

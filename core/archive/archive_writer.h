@@ -41,6 +41,8 @@ struct archive_writer_options {
 	void *arg;
 	struct chunk_refs *refs; /* gets every reference of the archive, and is freed with the
 				  * writer; may be NULL */
+	const struct chunker_params
+		*stream; /* how the item stream is cut; NULL: as Borg does */
 };
 
 int archive_writer_new(struct archive_writer **out, struct put *put, const struct key *key,
@@ -85,6 +87,23 @@ int archive_writer_save(struct archive_writer *w, struct archive_facts *facts,
  */
 int archive_writer_part(struct archive_writer *w, const struct item *part, size_t *from,
 			struct err *e);
+
+/*
+ * An archive that differs little from another: what is alike in both streams is kept, not written.
+ * Items and ranges that are kept follow each other in the order of the calls.
+ *
+ * archive_writer_cut: the stream's present chunk ends here.  *count: chunks that it has then.  Every
+ * item given has its chunks already.
+ * archive_writer_keep: chunks that the repository has and the other archive refers to, from a cut to
+ * a cut, and what their items add up to; refs get nothing.
+ */
+int archive_writer_cut(struct archive_writer *w, size_t *count, struct err *e);
+int archive_writer_keep(struct archive_writer *w, const struct item_chunk *chunks, size_t count,
+			const struct archive_totals *totals, struct err *e);
+/* The stream's chunks that are stored: all of them after archive_writer_flush(). */
+const struct item_chunk *archive_writer_stream(const struct archive_writer *w, size_t *count);
+/* What the items written and kept so far add up to. */
+struct archive_totals archive_writer_totals(const struct archive_writer *w);
 
 /* The references given to refs so far become the caller's; from now on they go to another set.
  * A checkpoint's are those since the one before. */
