@@ -313,8 +313,22 @@ int ingest_rescue(struct ingest *in, struct err *e)
 	return r.rc;
 }
 
+static bool piece_is_lost(const struct ingest *in, const struct pieces *p)
+{
+	bool lost = p->missing > 0;
+
+	for (size_t i = 0; !lost && i < p->count; i++) {
+		const struct fresh *f = table_get(&in->fresh, &p->v[i].id);
+
+		lost = f && !f->durable;
+	}
+	return lost;
+}
+
 static void lose_content(void *arg, struct stage_content *c)
 {
+	if (c->active && c->active->pieces && piece_is_lost(arg, c->active->pieces))
+		free(TAKE(c->active->pieces));
 	if (extents_each(&c->extents, 0, UINT64_MAX, names_lost, arg))
 		c->failed = EIO;
 }
@@ -399,6 +413,13 @@ static int give_id(void *arg, struct extent *x)
 	return 0;
 }
 
+static void land_piece(const struct flight *f)
+{
+	f->pieces->v[f->piece] =
+		(struct item_chunk){ f->result.id, f->result.size, f->result.csize };
+	f->pieces->missing--;
+}
+
 static void land_locked(struct stage_content *c)
 {
 	struct ingest *in = c->in;
@@ -411,7 +432,10 @@ static void land_locked(struct stage_content *c)
 
 		a->landed = f->next;
 		a->flights--;
-		extents_each(&c->extents, f->off, f->off + f->size, give_id, &l);
+		if (f->pieces)
+			land_piece(f);
+		else
+			extents_each(&c->extents, f->off, f->off + f->size, give_id, &l);
 		fresh = table_get(&in->fresh, &f->result.id);
 		if (fresh)
 			fresh->refs += l.pieces;
@@ -424,7 +448,10 @@ static void rest_locked(struct stage_content *c)
 {
 	struct active *a = c->active;
 
-	if (!a || a->tail.len > 0 || a->flights > 0 || a->dirty != UINT64_MAX || a->counted > 0)
+	if (a && a->pieces && a->pieces->version != c->version && a->flights == 0)
+		free(TAKE(a->pieces));
+	if (!a || a->pieces || a->tail.len > 0 || a->flights > 0 || a->dirty != UINT64_MAX ||
+	    a->counted > 0)
 		return;
 	unref_block_locked(c->in, a->tail.block);
 	free(a);
@@ -688,32 +715,39 @@ static void end_putting(struct ingest *in)
 	mutex_unlock(&in->lock);
 }
 
-int ingest_give(struct stage_content *c, const struct extent *x, struct block *b,
-		const uint8_t *p, unsigned how, struct err *e)
+static int place_flight(struct stage_content *c, const struct extent *x, struct flight *f,
+			struct err *e)
+{
+	struct extent placed = *x;
+
+	placed.kind = EXTENT_FLIGHT;
+	placed.flight = f;
+	return content_place(c, &placed, e);
+}
+
+/* x: its place in the map, or NULL. */
+static int give(struct stage_content *c, const struct flight *what, const struct extent *x,
+		unsigned how, struct err *e)
 {
 	struct ingest *in = c->in;
 	struct flight *f;
-	struct extent placed = *x;
-	int rc = take_put(c, x->size, how, e);
+	int rc = take_put(c, what->size, how, e);
 
 	if (rc < 0)
 		return rc;
-	f = calloc(1, sizeof(*f));
+	f = malloc(sizeof(*f));
 	rc = f ? 0 : err_nomem(e, "chunk");
-	placed.kind = EXTENT_FLIGHT;
-	placed.flight = f;
 	if (rc == 0)
-		rc = content_place(c, &placed, e);
+		*f = *what;
+	if (rc == 0 && x)
+		rc = place_flight(c, x, f, e);
 	if (rc < 0) {
 		end_putting(in);
 		free(f);
 		return rc;
 	}
-	*f = (struct flight){
-		.c = c, .block = b, .p = p, .off = x->off, .size = x->size, .number = UINT64_MAX
-	};
 	mutex_lock(&in->lock);
-	b->refs++;
+	f->block->refs++;
 	c->active->flights++;
 	flights_push(&in->queue, f);
 	mutex_unlock(&in->lock);
@@ -721,6 +755,30 @@ int ingest_give(struct stage_content *c, const struct extent *x, struct block *b
 	(void)give_flight(in, f, NULL);
 	end_putting(in);
 	return 0;
+}
+
+int ingest_give(struct stage_content *c, const struct extent *x, struct block *b,
+		const uint8_t *p, unsigned how, struct err *e)
+{
+	struct flight f = {
+		.c = c, .block = b, .p = p, .off = x->off, .size = x->size, .number = UINT64_MAX
+	};
+
+	return give(c, &f, x, how, e);
+}
+
+int ingest_give_piece(struct stage_content *c, struct pieces *pieces, size_t piece,
+		      struct bytes data, struct err *e)
+{
+	struct flight f = { .c = c,
+			    .block = c->active->tail.block,
+			    .p = data.p,
+			    .size = (uint32_t)data.len,
+			    .pieces = pieces,
+			    .piece = piece,
+			    .number = UINT64_MAX };
+
+	return give(c, &f, NULL, GIVE_WAIT | GIVE_SETTLE, e);
 }
 
 /* --- waiting --- */
@@ -820,6 +878,20 @@ int ingest_attach(struct ingest *in, struct put *put, struct err *e)
 	return rc;
 }
 
+/* What was not stored is kept for the next pipeline; pieces are made anew. */
+static void strand_locked(struct ingest *in, struct flight *f)
+{
+	f->number = UINT64_MAX;
+	if (!f->pieces || !f->c) {
+		flights_push(&in->stranded, f);
+		return;
+	}
+	f->c->active->flights--;
+	if (f->c->active->pieces == f->pieces && --f->pieces->missing == 0)
+		free(TAKE(f->c->active->pieces));
+	free_flight_locked(in, f);
+}
+
 int ingest_detach(struct ingest *in, struct err *e)
 {
 	struct err why = ERR_INIT;
@@ -840,10 +912,8 @@ int ingest_detach(struct ingest *in, struct err *e)
 	}
 	while (in->put_users > 0)
 		wait_locked(in);
-	while ((f = flights_pop(&in->queue))) {
-		f->number = UINT64_MAX;
-		flights_push(&in->stranded, f);
-	}
+	while ((f = flights_pop(&in->queue)))
+		strand_locked(in, f);
 	in->under_way = 0;
 	rc = in->put && in->failure.code ? failure_locked(in, e) : 0;
 	in->put = NULL;
@@ -974,6 +1044,7 @@ static void abandon_flights_locked(struct stage_content *c)
 		forget_content(&in->stranded, c);
 		a->flights = 0;
 	}
+	free(TAKE(a->pieces));
 }
 
 void ingest_abandon(struct stage_content *c)

@@ -153,11 +153,18 @@ int staged_import(struct stage_content *c, uint64_t off, const struct staged_imp
 
 /* A hint: who wrote it has closed it.  What is in memory is stored where that needs no waiting. */
 void staged_close(struct stage_content *c);
-/* Stores what is not stored, and waits for room in the pipeline only.  -ENOTCONN: none is attached
- * and one is needed. */
-int staged_flush(struct stage_content *c, struct err *e);
+/*
+ * Stores what is not stored, and waits for room in the pipeline only.  draft: the end of the file may be
+ * in pieces that `create` would not make, which are cheap to change; for a checkpoint.
+ * -ENOTCONN: none is attached and one is needed.
+ */
+int staged_flush(struct stage_content *c, bool draft, struct err *e);
 /* The same, and waits for the ids: staged_chunks() has the list, unless it is written to again. */
-int staged_settle(struct stage_content *c, struct err *e);
+int staged_settle(struct stage_content *c, bool draft, struct err *e);
+/* Is its list a draft?  Then it will be another one when it is settled for good. */
+bool staged_is_draft(struct stage_content *c);
+/* Such a list is not to be used any more; was there one? */
+bool staged_forget_draft(struct stage_content *c);
 /*
  * The list of a settled content: 1, in an array on the heap (NULL where there are none), with the
  * version that it is of; 0 not settled.  This is what an item names: ingest_orphans() spares it.

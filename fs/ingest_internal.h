@@ -57,6 +57,19 @@ static inline struct bytes run_bytes(const struct run *r)
 	return (struct bytes){ r->len ? r->block->p + r->start : NULL, r->len };
 }
 
+/*
+ * What a checkpoint has of a tail that was stored as the file's last chunk before, and has changed since:
+ * a log that grows, a small data base.  Pieces of it that are as they were are there already; as one chunk
+ * all of it would be stored again each time.  They are no extents: the tail stays what it is.
+ */
+struct pieces {
+	uint64_t base;    /* in the file */
+	uint32_t version; /* of the content that they are of */
+	uint32_t missing; /* under ingest.lock: whose id is not known yet */
+	size_t count;
+	struct item_chunk v[];
+};
+
 struct flight {                  /* a chunk in the pipeline */
 	struct flight *next;     /* in the queue, or among those landed in a content */
 	struct stage_content *c; /* NULL: freed */
@@ -64,6 +77,8 @@ struct flight {                  /* a chunk in the pipeline */
 	const uint8_t *p;
 	uint64_t off; /* in the file */
 	uint32_t size;
+	struct pieces *pieces; /* of the content, whose v[piece] it is; or NULL */
+	size_t piece;
 	uint64_t number;          /* in the pipeline; UINT64_MAX: not given yet */
 	struct put_result result; /* of a landed one */
 };
@@ -77,6 +92,8 @@ struct active {
 	struct run tail;
 	bool synced;           /* the tail begins where the chunker would begin a chunk */
 	uint64_t dirty;        /* UINT64_MAX: nothing */
+	size_t absorbed;       /* bytes of the last chunk that the tail was before; 0: none */
+	struct pieces *pieces; /* or NULL */
 	unsigned flights;      /* queued or landed; under ingest.lock where not busy ... */
 	struct flight *landed; /* ... under ingest.lock always */
 	struct stage_content *content;
@@ -155,6 +172,9 @@ void run_rescan(struct run *r, uint64_t at);
 enum give { GIVE_WAIT = 1, GIVE_SETTLE = 2 };
 /* Would the pipeline take a chunk, if there is room? */
 bool ingest_takes(struct stage_content *c, unsigned how);
+/* The same as ingest_give() for a piece of the tail, of which only the pieces know. */
+int ingest_give_piece(struct stage_content *c, struct pieces *pieces, size_t piece,
+		      struct bytes data, struct err *e);
 /*
  * The chunk of x (a range of the file that the chunk is) goes into the pipeline, and x into the map.
  * b: the block that has its bytes.  -ENOTCONN: no pipeline; -EAGAIN; what has stopped it.

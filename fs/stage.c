@@ -446,14 +446,15 @@ static void hold_locked(struct stage *s, struct node *n, uint64_t times)
 	n->holds += times;
 }
 
-int stage_next_file(struct stage *s, uint64_t *cursor, struct stage_node *out)
+int stage_next_file(struct stage *s, bool nameless, uint64_t *cursor, struct stage_node *out)
 {
 	struct node *n = NULL;
 
 	mutex_lock(&s->lock);
 	while (!n && *cursor < s->node_cap) {
 		n = s->nodes[(*cursor)++];
-		if (n && (!S_ISREG(n->mode) || stage_check_frozen(s, n) < 0))
+		if (n && (!S_ISREG(n->mode) || (nameless && n->nlink > 0) ||
+			  stage_check_frozen(s, n) < 0))
 			n = NULL;
 	}
 	if (n) {

@@ -79,9 +79,10 @@ int stage_list(struct stage *s, uint64_t dir, uint64_t after, stage_list_fn *fn,
 /* Replaces out's content.  -EINVAL not a symbolic link. */
 int stage_link_target(struct stage *s, uint64_t node, struct buf *out);
 
-/* The next regular file that is not frozen, in no order: 1, and it is held once for the caller; 0 behind
- * the last.  *cursor is 0 at first.  One that is made meanwhile may be left out. */
-int stage_next_file(struct stage *s, uint64_t *cursor, struct stage_node *out);
+/* The next regular file that is not frozen (nameless: and has no name), in no order: 1, and it is held
+ * once for the caller; 0 behind the last.  *cursor is 0 at first.  One that is made meanwhile may be
+ * left out. */
+int stage_next_file(struct stage *s, bool nameless, uint64_t *cursor, struct stage_node *out);
 
 /* Is there a regular file without a name, that somebody holds? */
 bool stage_has_nameless(struct stage *s);

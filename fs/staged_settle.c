@@ -49,6 +49,7 @@ int content_chunk_tail(struct stage_content *c, bool at_end, unsigned how, struc
 			return rc;
 		}
 		run_consume(t, t->cut);
+		c->active->absorbed = 0;
 	}
 	return 0;
 }
@@ -222,7 +223,10 @@ static int settle_chunk(struct stage_content *c, uint64_t at, struct run *r, str
 static void become_tail(struct stage_content *c, uint64_t at, struct run *r)
 {
 	struct active *a = c->active;
+	struct extent x;
 
+	if (extents_at(&c->extents, at, &x) && x.kind == EXTENT_CHUNK)
+		a->absorbed = x.size;
 	run_drop(c->in, &a->tail);
 	content_cut(c, at);
 	a->tail = *r;
@@ -296,22 +300,95 @@ static int lost(const struct stage_content *c, struct err *e)
 		       : 0;
 }
 
-static int flush(struct stage_content *c, struct err *e)
-{
-	int rc = lost(c, e);
+/* --- pieces --- */
 
-	if (rc == 0)
-		rc = content_advance(c, e);
-	if (rc == 0 && c->active)
-		rc = content_chunk_tail(c, true, GIVE_WAIT | GIVE_SETTLE, e);
+/* Bytes of a piece; they lie in the file as pages do, so that a write changes few of them. */
+enum { PIECE_BYTES = 32 << 10 };
+
+/* Are there pieces of the tail as it is, maybe under way? */
+static bool has_pieces(const struct stage_content *c)
+{
+	const struct active *a = c->active;
+
+	return a && a->pieces && a->pieces->version == c->version &&
+	       a->dirty >= a->pieces->base;
+}
+
+static bool pieces_are_stored(const struct stage_content *c)
+{
+	return has_pieces(c) && c->active->pieces->missing == 0;
+}
+
+static void drop_pieces(struct stage_content *c)
+{
+	if (c->active)
+		free(TAKE(c->active->pieces));
+}
+
+static int store_pieces(struct stage_content *c, struct err *e)
+{
+	uint64_t base = tail_at(c), end = c->size, off = base;
+	size_t count = (size_t)((end - 1) / PIECE_BYTES - base / PIECE_BYTES + 1);
+	struct pieces *p = calloc(1, sizeof(*p) + count * sizeof(p->v[0]));
+	int rc = 0;
+
+	if (!p)
+		return err_nomem(e, "file content");
+	*p = (struct pieces){
+		.base = base, .version = c->version, .count = count, .missing = (uint32_t)count
+	};
+	drop_pieces(c);
+	c->active->pieces = p;
+	for (size_t i = 0; rc == 0 && i < count; i++) {
+		uint64_t to = min64((off / PIECE_BYTES + 1) * PIECE_BYTES, end);
+		struct bytes data = { run_bytes(&c->active->tail).p + (off - base),
+				      (size_t)(to - off) };
+
+		rc = ingest_give_piece(c, p, i, data, e);
+		off = to;
+	}
+	if (rc < 0)
+		p->version--; /* they are not all there */
 	return rc;
 }
 
-static int settle(struct stage_content *c, struct err *e)
+/* --- calls --- */
+
+/* draft: it need not be what `create` would make of it. */
+static int flush(struct stage_content *c, bool draft, struct err *e)
 {
-	int rc = flush(c, e);
+	unsigned how = GIVE_WAIT | GIVE_SETTLE;
+	int rc = lost(c, e);
+
+	if (rc == 0 && draft && has_pieces(c))
+		return 0;
+	if (rc == 0)
+		rc = content_advance(c, e);
+	if (rc == 0 && draft && tail_len(c) > 0 && c->active->absorbed > 0) {
+		rc = content_chunk_tail(c, false, how, e);
+		if (rc == 0 && tail_len(c) > 0 && c->active->absorbed > 0)
+			return store_pieces(c, e);
+	}
+	if (rc == 0 && c->active) {
+		drop_pieces(c);
+		rc = content_chunk_tail(c, true, how, e);
+	}
+	return rc;
+}
+
+static int settle(struct stage_content *c, bool draft, struct err *e)
+{
+	int rc = flush(c, draft, e);
 
 	return rc == 0 ? ingest_land(c, e) : rc;
+}
+
+/* Is it worth storing all of the tail, rather than pieces of it at the next checkpoint? */
+static bool is_worth_storing(const struct stage_content *c)
+{
+	const struct active *a = c->active;
+
+	return !has_pieces(c) && a->tail.len >= 2 * a->absorbed;
 }
 
 void staged_close(struct stage_content *c)
@@ -321,31 +398,55 @@ void staged_close(struct stage_content *c)
 	if (content_enter(c, false) < 0)
 		return;
 	a = c->active;
-	if (a && a->tail.len > 0 && a->synced && a->dirty == UINT64_MAX && ingest_takes(c, 0))
+	if (a && a->tail.len > 0 && a->synced && a->dirty == UINT64_MAX &&
+	    is_worth_storing(c) && ingest_takes(c, 0))
 		(void)content_chunk_tail(c, true, 0, NULL);
 	content_leave(c);
 }
 
-int staged_flush(struct stage_content *c, struct err *e)
+int staged_flush(struct stage_content *c, bool draft, struct err *e)
 {
 	int rc = content_enter(c, true);
 
 	if (rc == 0) {
-		rc = flush(c, e);
+		rc = flush(c, draft, e);
 		content_leave(c);
 	}
 	return rc;
 }
 
-int staged_settle(struct stage_content *c, struct err *e)
+int staged_settle(struct stage_content *c, bool draft, struct err *e)
 {
 	int rc = content_enter(c, true);
 
 	if (rc == 0) {
-		rc = settle(c, e);
+		rc = settle(c, draft, e);
 		content_leave(c);
 	}
 	return rc;
+}
+
+bool staged_is_draft(struct stage_content *c)
+{
+	bool draft = false;
+
+	if (content_enter(c, true) == 0) {
+		draft = pieces_are_stored(c);
+		content_leave(c);
+	}
+	return draft;
+}
+
+bool staged_forget_draft(struct stage_content *c)
+{
+	bool draft = false;
+
+	if (content_enter(c, true) == 0) {
+		draft = c->active && c->active->pieces;
+		drop_pieces(c);
+		content_leave(c);
+	}
+	return draft;
 }
 
 struct listing {
@@ -355,15 +456,21 @@ struct listing {
 };
 
 /* Under ingest.lock: what is named here is not deleted. */
-static int list_chunk(void *arg, struct extent *x)
+static void name_chunk(struct listing *l, const struct item_chunk *chunk)
 {
-	struct listing *l = arg;
-	struct fresh *f = table_get(&l->in->fresh, &x->id);
+	struct fresh *f = table_get(&l->in->fresh, &chunk->id);
 
 	if (f)
 		f->round = l->in->round;
-	l->chunks[l->count++] =
-		(struct item_chunk){ .id = x->id, .size = x->size, .csize = x->csize };
+	l->chunks[l->count++] = *chunk;
+}
+
+static int list_chunk(void *arg, struct extent *x)
+{
+	if (x->kind != EXTENT_CHUNK || !extent_is_whole(x))
+		return 1;
+	name_chunk(arg,
+		   &(struct item_chunk){ .id = x->id, .size = x->size, .csize = x->csize });
 	return 0;
 }
 
@@ -371,12 +478,26 @@ static bool is_settled(const struct stage_content *c)
 {
 	const struct active *a = c->active;
 
-	return !a || (a->tail.len == 0 && a->dirty == UINT64_MAX && a->flights == 0);
+	return pieces_are_stored(c) || !a ||
+	       (a->tail.len == 0 && a->dirty == UINT64_MAX && a->flights == 0);
+}
+
+static int fill_list(struct stage_content *c, const struct pieces *p, struct listing *l)
+{
+	int rc;
+
+	mutex_lock(&c->in->lock);
+	rc = extents_each(&c->extents, 0, p ? p->base : UINT64_MAX, list_chunk, l);
+	for (size_t i = 0; rc == 0 && p && i < p->count; i++)
+		name_chunk(l, &p->v[i]);
+	mutex_unlock(&c->in->lock);
+	return rc;
 }
 
 static int list(struct stage_content *c, struct item_chunk **out, size_t *count,
 		uint64_t *version, struct err *e)
 {
+	const struct pieces *p = pieces_are_stored(c) ? c->active->pieces : NULL;
 	struct listing l = { .in = c->in };
 	int rc = lost(c, e);
 
@@ -385,14 +506,15 @@ static int list(struct stage_content *c, struct item_chunk **out, size_t *count,
 	*version = c->version;
 	if (rc < 0 || !is_settled(c))
 		return rc;
-	if (c->extents.count == 0)
+	if (c->extents.count == 0 && !p)
 		return 1;
-	l.chunks = calloc(c->extents.count, sizeof(*l.chunks));
+	l.chunks = calloc(c->extents.count + (p ? p->count : 0), sizeof(*l.chunks));
 	if (!l.chunks)
 		return err_nomem(e, "chunks");
-	mutex_lock(&c->in->lock);
-	extents_each(&c->extents, 0, UINT64_MAX, list_chunk, &l);
-	mutex_unlock(&c->in->lock);
+	if (fill_list(c, p, &l) != 0) {
+		free(l.chunks);
+		return 0;
+	}
 	*out = l.chunks;
 	*count = l.count;
 	return 1;
@@ -417,7 +539,7 @@ int staged_settled_chunks(struct stage_content *c, struct item_chunk **out, size
 
 	if (rc < 0)
 		return rc;
-	rc = settle(c, e);
+	rc = settle(c, false, e);
 	if (rc == 0)
 		rc = list(c, out, count, version, e);
 	content_leave(c);

@@ -99,10 +99,13 @@ static int check_chunks(struct staging *s, struct err *e)
 
 	if (id_equal(&s->seen, &now))
 		return 0;
-	while (check.rc >= 0 && stage_next_file(s->stage, &cursor, &n)) {
+	while (check.rc >= 0 && stage_next_file(s->stage, false, &cursor, &n)) {
 		check.rc = 1;
+		if (staged_forget_draft(n.content))
+			staging_mark_dirty(s, n.st.st_ino);
 		if (staged_each_chunk(n.content, is_there, &check) > 0 && check.rc == 0) {
 			staged_lost(n.content);
+			stage_mark_stale(s->stage, n.st.st_ino);
 			lost++;
 		}
 		stage_release(s->stage, n.st.st_ino, 1);
@@ -168,6 +171,13 @@ static int begin_again(struct staging *s, struct err *e)
 }
 
 /* --- changes and the gate --- */
+
+void staging_mark_dirty(struct staging *s, uint64_t node)
+{
+	mutex_lock(&s->lock);
+	s->all_dirty |= !table_put(&s->dirty, &node, NULL);
+	mutex_unlock(&s->lock);
+}
 
 static void set_state(struct staging *s, enum state state)
 {

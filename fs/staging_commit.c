@@ -394,33 +394,87 @@ void staging_forget_outlines(struct staging *s)
 
 /* --- contents; the gate is closed --- */
 
-typedef int content_fn(struct stage_content *c, struct err *e);
+typedef int content_fn(struct stage_content *c, bool draft, struct err *e);
+
+/* What is done with each file, for a commit that publishes `archive` (0: none). */
+struct settling {
+	struct staging *staging;
+	content_fn *fn;
+	uint64_t archive;
+	struct err *err;
+};
+
+/* Its item tells another list from now on, maybe. */
+static int settle_named(const struct settling *g, const struct stage_node *n)
+{
+	struct stage *stage = g->staging->stage;
+	uint64_t archive = 0;
+	bool draft = !g->archive || stage_archive(stage, n->st.st_ino, &archive) < 0 ||
+		     archive != g->archive;
+
+	stage_mark_stale(stage, n->st.st_ino);
+	return g->fn(n->content, draft, g->err);
+}
 
 /* A loss is that file's affair and stops nothing. */
-static int one_file(const struct stage_node *n, content_fn *fn, struct err *e)
+static int one_file(const struct settling *g, const struct stage_node *n)
 {
 	int rc = 0;
 
 	if (staged_sync(n->content, NULL) == 0)
-		rc = n->st.st_nlink > 0 ? fn(n->content, e) : staged_evict(n->content, e);
+		rc = n->st.st_nlink > 0 ? settle_named(g, n) : staged_evict(n->content, g->err);
 	return rc < 0 && staged_sync(n->content, NULL) < 0 ? 0 : rc;
 }
 
-static int all_files(struct staging *s, content_fn *fn, struct err *e)
+static int all_files(const struct settling *g, bool nameless)
 {
+	struct stage *stage = g->staging->stage;
 	struct stage_node n;
 	uint64_t cursor = 0;
 	int rc = 0;
 
-	while (rc == 0 && stage_next_file(s->stage, &cursor, &n)) {
-		rc = one_file(&n, fn, e);
-		stage_release(s->stage, n.st.st_ino, 1);
+	while (rc == 0 && stage_next_file(stage, nameless, &cursor, &n)) {
+		rc = one_file(g, &n);
+		stage_release(stage, n.st.st_ino, 1);
 	}
 	return rc;
 }
 
-/* The files that have changed since the last commit; the gate is closed, so the table is at rest. */
-static int each_file(struct staging *s, content_fn *fn, struct err *e)
+/* Those that have changed since the last commit; the gate is closed, so the table is at rest. */
+static int dirty_files(const struct settling *g)
+{
+	struct stage *stage = g->staging->stage;
+	const uint64_t *node;
+	struct stage_node n;
+	void *nothing;
+	size_t cursor = 0;
+	int rc = 0;
+
+	while (rc == 0 &&
+	       table_next(&g->staging->dirty, &cursor, (const void **)&node, &nothing)) {
+		if (stage_hold(stage, *node, 1) < 0)
+			continue; /* it is no more */
+		if (stage_get(stage, *node, &n) == 0)
+			rc = one_file(g, &n);
+		stage_release(stage, *node, 1);
+	}
+	return rc;
+}
+
+static int each_file(struct staging *s, content_fn *fn, const struct order *o, struct err *e)
+{
+	struct settling g = { s, fn, o ? o->node : 0, e };
+	int rc = 0;
+
+	if (s->all_dirty)
+		return all_files(&g, false);
+	if (stage_has_nameless(s->stage))
+		rc = all_files(&g, true);
+	return rc < 0 ? rc : dirty_files(&g);
+}
+
+/* Files whose lists are drafts: they have to be settled before they are published. */
+static int list_drafts(struct staging *s, struct table *out)
 {
 	const uint64_t *node;
 	struct stage_node n;
@@ -428,13 +482,12 @@ static int each_file(struct staging *s, content_fn *fn, struct err *e)
 	size_t cursor = 0;
 	int rc = 0;
 
-	if (s->all_dirty || stage_has_nameless(s->stage))
-		return all_files(s, fn, e);
 	while (rc == 0 && table_next(&s->dirty, &cursor, (const void **)&node, &nothing)) {
 		if (stage_hold(s->stage, *node, 1) < 0)
-			continue; /* it is no more */
-		if (stage_get(s->stage, *node, &n) == 0)
-			rc = one_file(&n, fn, e);
+			continue;
+		if (stage_get(s->stage, *node, &n) == 0 && n.st.st_nlink > 0 &&
+		    staged_is_draft(n.content) && !table_put(out, node, NULL))
+			rc = -ENOMEM;
 		stage_release(s->stage, *node, 1);
 	}
 	return rc;
@@ -442,22 +495,27 @@ static int each_file(struct staging *s, content_fn *fn, struct err *e)
 
 static void all_clean(struct staging *s)
 {
+	struct table drafts;
+	int rc;
+
+	table_init(&drafts, sizeof(uint64_t), 0);
+	rc = s->all_dirty ? -ENOMEM : list_drafts(s, &drafts);
 	mutex_lock(&s->lock);
 	table_fini(&s->dirty);
-	table_init(&s->dirty, sizeof(uint64_t), 0);
-	s->all_dirty = false;
+	s->dirty = drafts;
+	s->all_dirty = rc < 0;
 	mutex_unlock(&s->lock);
 }
 
 /* Everything into the pipeline first, then its ids. */
-static int settle_all(struct staging *s, struct err *e)
+static int settle_all(struct staging *s, const struct order *o, struct err *e)
 {
 	int rc;
 
 	ingest_hold(s->ingest, true);
-	rc = each_file(s, staged_flush, e);
+	rc = each_file(s, staged_flush, o, e);
 	if (rc == 0)
-		rc = each_file(s, staged_settle, e);
+		rc = each_file(s, staged_settle, o, e);
 	if (rc == 0)
 		rc = ingest_detach(s->ingest, e);
 	return rc;
@@ -496,7 +554,7 @@ static int store_everything(struct staging *s, uint64_t changes, const struct or
 	int rc = session_chunks(s->session, &index, e); /* what others made is counted, too */
 
 	if (rc == 0)
-		rc = settle_all(s, e);
+		rc = settle_all(s, o, e);
 	if (rc == 0)
 		rc = commit_archives(s, changes, o, e);
 	if (rc == 0)

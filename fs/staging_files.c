@@ -49,9 +49,7 @@ static int changed(struct staging *s, uint64_t node, uint64_t size, unsigned how
 	struct stat st = { .st_size = (off_t)size };
 	struct stage_node n;
 
-	mutex_lock(&s->lock);
-	s->all_dirty |= !table_put(&s->dirty, &node, NULL);
-	mutex_unlock(&s->lock);
+	staging_mark_dirty(s, node);
 	clock_gettime(CLOCK_REALTIME, &st.st_mtim);
 	return stage_set(s->stage, node, STAGE_SIZE | STAGE_MTIME | STAGE_WRITTEN | how, &st,
 			 &n);

@@ -48,7 +48,8 @@ struct staging {
 	struct timespec last_change;
 	struct table touched; /* archive's node -> struct touched */
 	struct table
-		dirty; /* nodes of files whose content changed since the last commit -> nothing */
+		dirty; /* nodes of files whose content changed since the last commit, or whose list is a
+			* draft -> nothing */
 	bool all_dirty;       /* ... and others, for which there was no memory */
 	struct table writers; /* node -> how often it is open for writing */
 	bool closing;
@@ -74,6 +75,7 @@ struct staging {
 
 int64_t staging_now_ns(void); /* since the epoch */
 struct touched staging_touched(struct staging *s, uint64_t archive);
+void staging_mark_dirty(struct staging *s, uint64_t node); /* a file */
 void staging_forget_touched(struct staging *s, uint64_t archive);
 int staging_open_pipeline(struct staging *s, struct err *e);
 void staging_close_pipeline(struct staging *s);

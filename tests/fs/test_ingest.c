@@ -351,7 +351,7 @@ static void commit(struct world *w, struct file *files, size_t count)
 	attach(w);
 	ingest_hold(w->in, true);
 	for (size_t i = 0; i < count; i++)
-		good(staged_flush(files[i].c, &e), &e);
+		good(staged_flush(files[i].c, false, &e), &e);
 	for (size_t i = 0; i < count; i++)
 		settle(w, &files[i], &owned);
 	if (count > 0 && files[0].size + 2000 < FILE_MAX) /* written to behind its list */
@@ -675,7 +675,7 @@ static void what_would_wait_says_so(void **state)
 	attach(&w);
 	assert_int_equal(staged_write(g.c, 0, one, false, &e), 0);
 	staged_close(g.c);
-	good(staged_settle(g.c, &e), &e);
+	good(staged_settle(g.c, false, &e), &e);
 	assert_int_equal(staged_read(g.c, 0, 1, false, &r, &e), -EAGAIN); /* not in the cache */
 	assert_int_equal(staged_read(g.c, 0, 1, true, &r, &e), 0);
 	content_range_fini(&r);
@@ -794,13 +794,13 @@ static void fill_repository(bool rescued)
 	file_open(&w, &f);
 	file_open(&w, &kept);
 	good(write_noise(&f, 100000, &e), &e);
-	good(staged_settle(f.c, &e), &e); /* this much is in the transaction */
-	write_file(&kept, 0, 400);        /* less than a chunk: in memory, still */
+	good(staged_settle(f.c, false, &e), &e); /* this much is in the transaction */
+	write_file(&kept, 0, 400);               /* less than a chunk: in memory, still */
 	rc = write_noise(&f, 4 << 20, &e);
 	if (rc == 0)
-		rc = staged_settle(f.c, &e);
+		rc = staged_settle(f.c, false, &e);
 	assert_int_equal(rc, -EDQUOT);
-	assert_int_equal(staged_settle(kept.c, &e), -EDQUOT);
+	assert_int_equal(staged_settle(kept.c, false, &e), -EDQUOT);
 	assert_int_equal(ingest_detach(w.in, &e), -EDQUOT);
 	put_close(TAKE(w.put));
 	if (rescued)
@@ -852,7 +852,7 @@ static void stranded_chunks_are_given_again(void **state)
 	good(repo_unlock(w.repo, &e), &e); /* whoever stores now fails */
 	write_file(&f, 0, 30000);
 	staged_close(f.c);
-	assert_true(staged_settle(f.c, &e) < 0);
+	assert_true(staged_settle(f.c, false, &e) < 0);
 	assert_true(ingest_detach(w.in, &e) < 0);
 	put_close(TAKE(w.put));
 	check_bytes(&f, 0, FILE_MAX);
@@ -1078,9 +1078,9 @@ static void many_at_once(void **state)
 
 		attach(&w);
 		for (size_t k = 0; k < 20; k++)
-			good(staged_settle(crowd.files[k % SHARED], &e), &e);
+			good(staged_settle(crowd.files[k % SHARED], false, &e), &e);
 		ingest_hold(w.in, true);
-		good(staged_flush(crowd.files[0], &e), &e);
+		good(staged_flush(crowd.files[0], false, &e), &e);
 		detach(&w);
 		usleep(2000);
 	}
