@@ -393,6 +393,29 @@ without_flags() { # DIRECTORY
 	cmp f2 out/f2
 }
 
+@test "a tree under random changes: each checkpoint is the tree as it was, and nothing is left behind" {
+	local seed=${ALCOVE_TEST_SEED:-$RANDOM}
+	echo "# seed $seed"
+	start repokey-blake2
+	mkdir "$MNT/new/a"
+	cat >each <<-EOF
+		set -e
+		rm -rf $T/out && mkdir $T/out && cd $T/out
+		$ALCOVE extract --numeric-ids $T/repo::a.checkpoint
+		touch -r $MNT/new/a .
+		[ -z "\$(rsync -aHAXnic --delete $MNT/new/a/ ./ | tee /dev/stderr)" ]
+		if [ \$((\$(date +%N | cut -c 7) % 3)) = 0 ]; then
+			rm -rf $T/c && cp -a $T/repo $T/c && rm -rf $T/c/lock.*
+			[ -z "\$(borg check $T/c 2>&1 | tee /dev/stderr)" ]
+		fi
+	EOF
+	"$PYTHON" "$E2E/tree_storm.py" "$MNT/new/a" "$seed" "$(soak 12 300)" "bash $T/each"
+	cp -a "$MNT/new/a" copy
+	mv "$MNT/new/a" "$MNT/a"
+	unmounted
+	published_is copy a
+}
+
 @test "a full disk, a quota: told to who writes; what was staged before is kept, and published when there is room" {
 	mkdir small && mount -t tmpfs -o size=80m none small
 	for kind in disk quota; do
