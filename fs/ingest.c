@@ -28,7 +28,7 @@ static void unref_block_locked(struct ingest *in, struct block *b)
 {
 	if (!b || --b->refs > 0)
 		return;
-	if (b->cap >= in->tail_max && in->spare_count < SPARE_BLOCKS) {
+	if (b->large && in->spare_count < SPARE_BLOCKS) {
 		b->next = in->spare;
 		in->spare = b;
 		in->spare_count++;
@@ -38,19 +38,26 @@ static void unref_block_locked(struct ingest *in, struct block *b)
 	free(b);
 }
 
-static struct block *new_block(struct ingest *in, size_t cap)
+static struct block *take_spare(struct ingest *in, size_t cap)
 {
-	struct block *b = NULL;
+	struct block **at = &in->spare, *b;
 
-	if (cap >= in->tail_max) {
-		mutex_lock(&in->lock);
-		b = in->spare;
-		if (b) {
-			in->spare = b->next;
-			in->spare_count--;
-		}
-		mutex_unlock(&in->lock);
+	mutex_lock(&in->lock);
+	while (*at && (*at)->cap < cap)
+		at = &(*at)->next;
+	b = *at;
+	if (b) {
+		*at = b->next;
+		in->spare_count--;
 	}
+	mutex_unlock(&in->lock);
+	return b;
+}
+
+static struct block *new_block(struct ingest *in, size_t cap, bool large)
+{
+	struct block *b = large ? take_spare(in, cap) : NULL;
+
 	if (!b) {
 		b = calloc(1, sizeof(*b));
 		if (!b || !(b->p = malloc(cap))) {
@@ -58,6 +65,7 @@ static struct block *new_block(struct ingest *in, size_t cap)
 			return NULL;
 		}
 		b->cap = cap;
+		b->large = large;
 	}
 	b->refs = 1;
 	return b;
@@ -73,9 +81,9 @@ static bool is_mine_alone(struct ingest *in, const struct block *b)
 	return alone;
 }
 
-static int grow_block(const struct ingest *in, struct block *b, size_t need)
+static int grow_block(struct block *b, size_t need, size_t tail_max)
 {
-	size_t cap = 2 * b->cap < in->tail_max ? 2 * b->cap : in->tail_max;
+	size_t cap = 2 * b->cap < tail_max ? 2 * b->cap : tail_max;
 	uint8_t *p;
 
 	if (cap < need)
@@ -85,23 +93,26 @@ static int grow_block(const struct ingest *in, struct block *b, size_t need)
 		return -ENOMEM;
 	b->p = p;
 	b->cap = cap;
+	b->large = cap >= tail_max;
 	return 0;
 }
 
 /* A file begins with a block of its own size, which grows; one that has had its first chunk cut is
  * worth a large one. */
-int run_reserve(struct ingest *in, struct run *r, size_t n, struct err *e)
+int run_reserve(struct stage_content *c, struct run *r, size_t n, struct err *e)
 {
-	size_t need = r->len + n;
+	struct ingest *in = c->in;
+	size_t need = r->len + n, tail_max = chunking_of(c)->tail_max;
 	struct block *b = r->block;
 
 	if (b && b->cap - r->start >= need)
 		return 0;
 	if (b && r->start == 0 && is_mine_alone(in, b))
-		return grow_block(in, b, need) < 0 ? err_nomem(e, "file content") : 0;
-	if (b && need < in->tail_max)
-		need = in->tail_max;
-	b = new_block(in, (need + BLOCK_GRAIN - 1) / BLOCK_GRAIN * BLOCK_GRAIN);
+		return grow_block(b, need, tail_max) < 0 ? err_nomem(e, "file content") : 0;
+	if (b && need < tail_max)
+		need = tail_max;
+	b = new_block(in, (need + BLOCK_GRAIN - 1) / BLOCK_GRAIN * BLOCK_GRAIN,
+		      need >= tail_max);
 	if (!b)
 		return err_nomem(e, "file content");
 	if (r->len > 0)
@@ -690,8 +701,11 @@ static int take_put(struct stage_content *c, size_t size, unsigned how, struct e
 /* Give a flight, which is at the end of the queue, its number. */
 static int give_flight(struct ingest *in, struct flight *f, struct err *e)
 {
+	struct bytes data = { f->p, f->size };
 	struct err why = ERR_INIT;
-	int rc = put_chunk(in->put, NULL, (struct bytes){ f->p, f->size }, &why);
+	int rc = f->compression == 0 ? put_chunk(in->put, NULL, data, &why)
+				     : put_chunk_as(in->put, NULL, data,
+						    &in->compressions[f->compression], &why);
 	uint64_t number = put_count(in->put) - 1;
 
 	mutex_lock(&in->lock);
@@ -737,8 +751,10 @@ static int give(struct stage_content *c, const struct flight *what, const struct
 		return rc;
 	f = malloc(sizeof(*f));
 	rc = f ? 0 : err_nomem(e, "chunk");
-	if (rc == 0)
+	if (rc == 0) {
 		*f = *what;
+		f->compression = c->compression;
+	}
 	if (rc == 0 && x)
 		rc = place_flight(c, x, f, e);
 	if (rc < 0) {
@@ -856,7 +872,8 @@ int ingest_attach(struct ingest *in, struct put *put, struct err *e)
 	assert(!in->put);
 	in->put = put;
 	in->held = false;
-	in->zeros_len = 0;
+	for (size_t i = 0; i < in->chunking_count; i++)
+		in->chunkings[i]->zeros_len = 0;
 	in->failure = (struct err)ERR_INIT;
 	in->putting = true;
 	while (rc == 0 && in->stranded.first) {
@@ -932,11 +949,84 @@ void ingest_hold(struct ingest *in, bool on)
 	mutex_unlock(&in->lock);
 }
 
+/* --- how chunks are made --- */
+
+static void chunking_free(struct chunking *k)
+{
+	if (k)
+		chunker_free(k->chunker);
+	free(k);
+}
+DEFINE_CLEANUP(struct chunking *, chunking_free);
+
+static int chunking_new(struct chunking **out, const struct ingest *in,
+			const struct chunker_params *p, struct err *e)
+{
+	CLEANUP(chunking_freep) struct chunking *k = calloc(1, sizeof(*k));
+	int rc = k ? chunker_new(&k->chunker, p, in->seed, e) : err_nomem(e, "chunker");
+
+	if (rc < 0)
+		return rc;
+	k->params = *p;
+	k->chunk_max = chunker_max(k->chunker);
+	k->tail_max = k->chunk_max + PIECE;
+	k->fixed = p->algorithm == CHUNKER_FIXED;
+	k->fixed_header = k->fixed ? p->header_size : 0;
+	/* The hash at a cut covers a window behind it, and that is seen only where a byte follows. */
+	k->reach = k->fixed ? 0 : p->window + 1;
+	*out = TAKE(k);
+	return 0;
+}
+
+static int too_many_ways(struct err *e)
+{
+	return err_set(e, ENOSPC, "a mount can have %d different ones", WAYS_MAX);
+}
+
+int ingest_chunking(struct ingest *in, const struct chunker_params *p, uint8_t *out,
+		    struct err *e)
+{
+	size_t i = 0;
+	int rc = 0;
+
+	mutex_lock(&in->lock);
+	while (i < in->chunking_count && !chunker_params_equal(&in->chunkings[i]->params, p))
+		i++;
+	if (i == WAYS_MAX)
+		rc = too_many_ways(e);
+	else if (i == in->chunking_count)
+		rc = chunking_new(&in->chunkings[i], in, p, e);
+	if (rc == 0 && i == in->chunking_count)
+		in->chunking_count++;
+	mutex_unlock(&in->lock);
+	*out = (uint8_t)i;
+	return rc;
+}
+
+int ingest_compression(struct ingest *in, const struct compression *how, uint8_t *out,
+		       struct err *e)
+{
+	size_t i = 1;
+	int rc = 0;
+
+	mutex_lock(&in->lock);
+	while (i < in->compression_count && !compression_equal(&in->compressions[i], how))
+		i++;
+	if (i == WAYS_MAX)
+		rc = too_many_ways(e);
+	else if (i == in->compression_count)
+		in->compressions[in->compression_count++] = *how;
+	mutex_unlock(&in->lock);
+	*out = (uint8_t)i;
+	return rc;
+}
+
 /* --- life --- */
 
 int ingest_new(struct ingest **out, const struct ingest_options *options, struct err *e)
 {
 	CLEANUP(ingest_freep) struct ingest *in = calloc(1, sizeof(*in));
+	uint8_t first;
 	int rc;
 
 	if (!in)
@@ -948,18 +1038,14 @@ int ingest_new(struct ingest **out, const struct ingest_options *options, struct
 	flights_init(&in->stranded);
 	in->fetch = options->fetch;
 	in->memory = options->memory ? options->memory : MEMORY_DEFAULT;
-	rc = chunker_new(&in->chunker, &options->chunker, options->seed, e);
+	in->seed = options->seed;
+	in->compression_count = 1;
+	rc = ingest_chunking(in, &options->chunker, &first, e);
 	if (rc == 0)
 		rc = spill_open(&in->spill, options->spill_dir, e);
 	if (rc < 0)
 		return rc;
 	in->under_way_max = (cpu_count() + UNDER_WAY_MORE) * (size_t)UNDER_WAY_EACH;
-	in->chunk_max = chunker_max(in->chunker);
-	in->tail_max = in->chunk_max + PIECE;
-	in->fixed = options->chunker.algorithm == CHUNKER_FIXED;
-	in->fixed_header = in->fixed ? options->chunker.header_size : 0;
-	/* The hash at a cut covers a window behind it, and that is seen only where a byte follows. */
-	in->reach = in->fixed ? 0 : options->chunker.window + 1;
 	in->round = 1;
 	*out = TAKE(in);
 	return 0;
@@ -982,7 +1068,8 @@ void ingest_free(struct ingest *in)
 		free(b);
 	}
 	spill_close(in->spill);
-	chunker_free(in->chunker);
+	for (size_t i = 0; i < in->chunking_count; i++)
+		chunking_free(in->chunkings[i]);
 	table_fini(&in->fresh);
 	cond_fini(&in->changed);
 	mutex_fini(&in->lock);

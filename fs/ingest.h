@@ -56,6 +56,19 @@ int ingest_new(struct ingest **out, const struct ingest_options *options, struct
 void ingest_free(struct ingest *in);
 DEFINE_CLEANUP(struct ingest *, ingest_free);
 
+/*
+ * How chunks are made, by numbers that stay: 0 is what the options say, and how the pipeline compresses.  A mount
+ * has up to 256 of each.  -ENOSPC: that many are there.
+ */
+struct staged_ways {
+	uint8_t chunking, compression;
+};
+/* As ingest_new(). */
+int ingest_chunking(struct ingest *in, const struct chunker_params *p, uint8_t *out,
+		    struct err *e);
+int ingest_compression(struct ingest *in, const struct compression *how, uint8_t *out,
+		       struct err *e);
+
 /* --- the pipeline --- */
 
 /*
@@ -99,6 +112,11 @@ void ingest_rolled_back(struct ingest *in);
 struct stage_content *staged_new(struct ingest *in);
 void staged_free(struct stage_content *c); /* never waits for a chunk; does nothing for NULL */
 DEFINE_CLEANUP(struct stage_content *, staged_free);
+
+/* What is stored from now on is compressed so.  Never waits. */
+void staged_compress(struct stage_content *c, uint8_t compression);
+/* It is cut so, if it is empty: no file is cut in two ways.  -EAGAIN. */
+int staged_rechunk(struct stage_content *c, uint8_t chunking, bool may_wait);
 
 uint64_t staged_size(struct stage_content *c);
 uint64_t staged_blocks(struct stage_content *c); /* of 512 bytes, holes not counted */

@@ -40,6 +40,7 @@ enum {
 struct block {
 	uint8_t *p;
 	size_t cap;
+	bool large;         /* worth keeping */
 	unsigned refs;      /* under ingest.lock */
 	struct block *next; /* among the spare ones */
 };
@@ -77,6 +78,7 @@ struct flight {                  /* a chunk in the pipeline */
 	const uint8_t *p;
 	uint64_t off; /* in the file */
 	uint32_t size;
+	uint8_t compression;
 	struct pieces *pieces; /* of the content, whose v[piece] it is; or NULL */
 	size_t piece;
 	uint64_t number;          /* in the pipeline; UINT64_MAX: not given yet */
@@ -108,9 +110,10 @@ struct stage_content {
 	struct extents extents;
 	_Atomic uint64_t size, holes; /* bytes */
 	_Atomic uint32_t version;
-	uint16_t failed; /* an errno; 0: nothing is lost */
-	bool busy;       /* under ingest.lock */
-	bool evicted;
+	uint8_t failed;              /* an errno; 0: nothing is lost */
+	uint8_t chunking;            /* its number; changes only while nothing is there */
+	_Atomic uint8_t compression; /* its number */
+	bool busy : 1, evicted : 1;  /* under ingest.lock */
 };
 
 /* A chunk that this mount stored, and no commit has given an owner. */
@@ -120,19 +123,35 @@ struct fresh {
 	uint64_t durable; /* it is older than the last commit */
 };
 
-struct ingest {
-	struct fetch *fetch;
+/* How contents are cut.  It stays as long as the ingest does. */
+struct chunking {
+	struct chunker_params params;
 	struct chunker *chunker;
 	size_t chunk_max;
 	size_t reach;    /* bytes behind a cut that the chunker looked at to find it */
 	size_t tail_max; /* bytes of a tail, and of a large block */
-	size_t memory;
-	struct spill *spill;
 	bool fixed;
 	size_t fixed_header;
+	/* Under ingest.lock: */
+	size_t zeros_len; /* of the chunk of zeros that this pipeline stored; 0: none */
+	struct item_chunk zeros;
+};
+
+enum { WAYS_MAX = 256 };
+
+struct ingest {
+	struct fetch *fetch;
+	size_t memory;
+	struct spill *spill;
+	uint32_t seed;
 
 	struct mutex lock; /* guards what follows */
 	struct cond changed;
+	struct chunking
+		*chunkings[WAYS_MAX]; /* each is set once, before anybody knows its number */
+	struct compression
+		compressions[WAYS_MAX]; /* likewise, but for the first, which is none */
+	size_t chunking_count, compression_count;
 	unsigned waiters;
 	struct stage_content *contents;
 	struct active *oldest, *newest; /* tail */
@@ -149,10 +168,14 @@ struct ingest {
 	size_t under_way, under_way_max; /* bytes in the queue */
 	struct table fresh;              /* chunk_id -> struct fresh */
 	uint32_t round;
-	size_t zeros_len; /* of the chunk of zeros that this pipeline stored; 0: none */
-	struct item_chunk zeros;
 	_Atomic uint64_t settle_read;
 };
+
+/* Of an entered content. */
+static inline struct chunking *chunking_of(const struct stage_content *c)
+{
+	return c->in->chunkings[c->chunking];
+}
 
 /* --- ingest.c --- */
 
@@ -162,7 +185,7 @@ void content_leave(struct stage_content *c);
 int content_activate(struct stage_content *c, struct err *e); /* it has an `active` */
 
 /* Room for n more bytes behind the run. */
-int run_reserve(struct ingest *in, struct run *r, size_t n, struct err *e);
+int run_reserve(struct stage_content *c, struct run *r, size_t n, struct err *e);
 void run_drop(struct ingest *in, struct run *r); /* it is empty */
 /* The first n bytes go. */
 void run_consume(struct run *r, size_t n);

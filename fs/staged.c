@@ -150,7 +150,7 @@ static int unmark(void *arg, struct extent *x)
 
 static void unmark_before(struct stage_content *c, uint64_t off, bool keep_source)
 {
-	struct unmarking u = { off, c->in->reach, keep_source };
+	struct unmarking u = { off, chunking_of(c)->reach, keep_source };
 	uint64_t from = off > u.reach ? off - u.reach : 0;
 
 	if (u.reach > 0)
@@ -160,7 +160,8 @@ static void unmark_before(struct stage_content *c, uint64_t off, bool keep_sourc
 /* Bytes from `off` on are about to change. */
 static void touch(struct stage_content *c, uint64_t off, bool keep_source)
 {
-	uint64_t back = c->in->reach ? c->in->reach : 1, from = off > back ? off - back : 0;
+	uint64_t back = chunking_of(c)->reach ? chunking_of(c)->reach : 1,
+		 from = off > back ? off - back : 0;
 	struct extent x;
 
 	if (from >= extents_end(&c->extents))
@@ -168,6 +169,25 @@ static void touch(struct stage_content *c, uint64_t off, bool keep_source)
 	unmark_before(c, off, keep_source);
 	if (extents_at(&c->extents, from, &x))
 		content_taint(c, x.off);
+}
+
+/* --- how it is stored --- */
+
+void staged_compress(struct stage_content *c, uint8_t compression)
+{
+	c->compression = compression;
+}
+
+int staged_rechunk(struct stage_content *c, uint8_t chunking, bool may_wait)
+{
+	int rc = content_enter(c, may_wait);
+
+	if (rc < 0)
+		return rc;
+	if (c->size == 0)
+		c->chunking = chunking;
+	content_leave(c);
+	return 0;
 }
 
 /* --- looking --- */
@@ -662,9 +682,9 @@ static int add_to_tail(struct stage_content *c, struct bytes data, struct err *e
 
 	if (t->len == 0)
 		begin_tail(c);
-	else if (t->len < c->in->reach)
+	else if (t->len < chunking_of(c)->reach)
 		touch(c, c->size, false);
-	rc = run_reserve(c->in, t, data.len, e);
+	rc = run_reserve(c, t, data.len, e);
 	if (rc < 0)
 		return rc;
 	memcpy(t->block->p + t->start + t->len, data.p, data.len);
@@ -695,7 +715,7 @@ static int append_piece(struct stage_content *c, struct bytes data, unsigned how
 		if (rc == 0)
 			rc = content_spill_tail(c, e);
 	}
-	if (rc >= 0 && tail_len(c) + data.len > in->tail_max)
+	if (rc >= 0 && tail_len(c) + data.len > chunking_of(c)->tail_max)
 		rc = drain_tail(c, how, e);
 	if (rc >= 0)
 		rc = add_to_tail(c, data, e);
@@ -1251,7 +1271,9 @@ int staged_evict(struct stage_content *c, struct err *e)
 
 	if (rc < 0)
 		return rc;
+	mutex_lock(&c->in->lock);
 	c->evicted = true;
+	mutex_unlock(&c->in->lock);
 	rc = content_spill_chunks(c, any_chunk, e);
 	content_leave(c);
 	return rc;

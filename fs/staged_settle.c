@@ -35,7 +35,8 @@ int content_chunk_tail(struct stage_content *c, bool at_end, unsigned how, struc
 		int rc;
 
 		if (t->cut == 0)
-			t->cut = chunker_cut(c->in->chunker, &t->scan, run_bytes(t), at_end);
+			t->cut = chunker_cut(chunking_of(c)->chunker, &t->scan, run_bytes(t),
+					     at_end);
 		if (t->cut == 0)
 			return 0;
 		x.len = x.size = (uint32_t)t->cut;
@@ -66,7 +67,7 @@ static int not_whole(void *arg, struct extent *x)
 /* Does the file end, or go on, as the source did? */
 static bool source_goes_on(struct stage_content *c, uint64_t end)
 {
-	if (end + c->in->reach <= c->size)
+	if (end + chunking_of(c)->reach <= c->size)
 		return true;
 	return tail_len(c) == 0 && !extents_each(&c->extents, end, UINT64_MAX, not_whole, c);
 }
@@ -76,7 +77,8 @@ static bool is_kept(struct stage_content *c, uint64_t off, struct extent *x)
 {
 	if (!extents_at(&c->extents, off, x) || x->off != off || !extent_is_whole(x))
 		return false;
-	if (extent_end(x) == c->size || x->cut == CUT_OWN || x->size == c->in->chunk_max)
+	if (extent_end(x) == c->size || x->cut == CUT_OWN ||
+	    x->size == chunking_of(c)->chunk_max)
 		return true;
 	return x->cut == CUT_SOURCE && source_goes_on(c, extent_end(x));
 }
@@ -86,13 +88,13 @@ static bool is_kept(struct stage_content *c, uint64_t off, struct extent *x)
 /* The length of a chunk at `off` where the hole there is so long that it decides; else 0. */
 static size_t zeros_chunk(struct stage_content *c, uint64_t off)
 {
-	struct ingest *in = c->in;
+	const struct chunking *k = chunking_of(c);
 	struct extent x;
 
-	if (off < in->fixed_header || !extents_at(&c->extents, off, &x) ||
-	    x.kind != EXTENT_HOLE || extent_end(&x) - off < in->chunk_max)
+	if (off < k->fixed_header || !extents_at(&c->extents, off, &x) ||
+	    x.kind != EXTENT_HOLE || extent_end(&x) - off < k->chunk_max)
 		return 0;
-	return in->chunk_max;
+	return k->chunk_max;
 }
 
 /* A chunk of zeros is made once while the pipeline stays. */
@@ -100,42 +102,46 @@ static int give_zeros(struct stage_content *c, struct extent *x, struct err *e)
 {
 	struct run r = { .block = NULL };
 	struct chunker_scan scan = { .at = x->off };
-	int rc = run_reserve(c->in, &r, c->in->chunk_max, e);
+	int rc = run_reserve(c, &r, chunking_of(c)->chunk_max, e);
 
 	if (rc < 0)
 		return rc;
-	memset(r.block->p, 0, c->in->chunk_max);
-	x->len = chunker_cut(c->in->chunker, &scan,
-			     (struct bytes){ r.block->p, c->in->chunk_max }, false);
+	memset(r.block->p, 0, chunking_of(c)->chunk_max);
+	x->len = chunker_cut(chunking_of(c)->chunker, &scan,
+			     (struct bytes){ r.block->p, chunking_of(c)->chunk_max }, false);
 	x->size = (uint32_t)x->len;
 	rc = ingest_give(c, x, r.block, r.block->p, GIVE_WAIT | GIVE_SETTLE, e);
 	run_drop(c->in, &r);
 	return rc < 0 ? rc : ingest_land(c, e);
 }
 
-static bool known_zeros(struct ingest *in, struct extent *x)
+static bool known_zeros(struct stage_content *c, struct extent *x)
 {
+	const struct chunking *k = chunking_of(c);
+	struct ingest *in = c->in;
 	bool known;
 
 	mutex_lock(&in->lock);
-	known = in->put && in->zeros_len > 0;
+	known = in->put && k->zeros_len > 0;
 	if (known) {
 		x->kind = EXTENT_CHUNK;
-		x->id = in->zeros.id;
-		x->size = in->zeros.size;
-		x->csize = in->zeros.csize;
-		x->len = in->zeros.size;
+		x->id = k->zeros.id;
+		x->size = k->zeros.size;
+		x->csize = k->zeros.csize;
+		x->len = k->zeros.size;
 	}
 	mutex_unlock(&in->lock);
 	return known;
 }
 
-static void remember_zeros(struct ingest *in, const struct extent *x)
+static void remember_zeros(struct stage_content *c, const struct extent *x)
 {
-	mutex_lock(&in->lock);
-	in->zeros = (struct item_chunk){ .id = x->id, .size = x->size, .csize = x->csize };
-	in->zeros_len = x->size;
-	mutex_unlock(&in->lock);
+	struct chunking *k = chunking_of(c);
+
+	mutex_lock(&c->in->lock);
+	k->zeros = (struct item_chunk){ .id = x->id, .size = x->size, .csize = x->csize };
+	k->zeros_len = x->size;
+	mutex_unlock(&c->in->lock);
 }
 
 static int settle_zeros(struct stage_content *c, uint64_t *at, struct err *e)
@@ -143,12 +149,12 @@ static int settle_zeros(struct stage_content *c, uint64_t *at, struct err *e)
 	struct extent x = { .off = *at, .cut = CUT_OWN, .zeros = true };
 	int rc = 0;
 
-	if (known_zeros(c->in, &x)) {
+	if (known_zeros(c, &x)) {
 		rc = content_place(c, &x, e);
 	} else {
 		rc = give_zeros(c, &x, e);
 		if (rc == 0 && extents_at(&c->extents, *at, &x) && x.kind == EXTENT_CHUNK)
-			remember_zeros(c->in, &x);
+			remember_zeros(c, &x);
 	}
 	if (rc == 0)
 		*at += x.len;
@@ -167,8 +173,8 @@ static int read_more(struct stage_content *c, uint64_t at, struct run *r, struct
 
 	/* A chunk is read whole, once. */
 	if (extents_at(&c->extents, off, &x))
-		n = (size_t)min64(extent_end(&x) - off, c->in->tail_max - r->len);
-	rc = run_reserve(c->in, r, n, e);
+		n = (size_t)min64(extent_end(&x) - off, chunking_of(c)->tail_max - r->len);
+	rc = run_reserve(c, r, n, e);
 	if (rc == 0)
 		rc = content_copy_out(c, off, r->block->p + r->start + r->len, n, e);
 	if (rc < 0)
@@ -247,8 +253,8 @@ static int cut_anew(struct stage_content *c, uint64_t *at, struct run *r, struct
 			rc = settle_zeros(c, at, e);
 			run_rescan(r, *at);
 		} else if (r->cut == 0 && r->len > 0 &&
-			   (r->cut = chunker_cut(c->in->chunker, &r->scan, run_bytes(r),
-						 false)) > 0) {
+			   (r->cut = chunker_cut(chunking_of(c)->chunker, &r->scan,
+						 run_bytes(r), false)) > 0) {
 			rc = settle_chunk(c, *at, r, e);
 			if (rc == 0) {
 				*at += r->cut;

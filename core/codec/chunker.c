@@ -14,6 +14,8 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -210,6 +212,30 @@ int chunker_params_parse(const char *text, struct chunker_params *out, struct er
 		return err_set(e, EINVAL, "invalid ChunkerParams value: '%s' (%s)", text,
 			       why.msg);
 	return err_set(e, EINVAL, "invalid ChunkerParams value: '%s'", text);
+}
+
+bool chunker_params_equal(const struct chunker_params *a, const struct chunker_params *b)
+{
+	if (a->algorithm != b->algorithm)
+		return false;
+	if (a->algorithm == CHUNKER_FIXED)
+		return a->block_size == b->block_size && a->header_size == b->header_size;
+	return a->min_exp == b->min_exp && a->max_exp == b->max_exp &&
+	       a->mask_bits == b->mask_bits && a->window == b->window;
+}
+
+const char *chunker_params_format(const struct chunker_params *p,
+				  char out[static CHUNKER_PARAMS_TEXT])
+{
+	if (p->algorithm == CHUNKER_BUZHASH)
+		snprintf(out, CHUNKER_PARAMS_TEXT, "buzhash,%u,%u,%u,%u", p->min_exp,
+			 p->max_exp, p->mask_bits, p->window);
+	else if (p->header_size > 0)
+		snprintf(out, CHUNKER_PARAMS_TEXT, "fixed,%" PRIu32 ",%" PRIu32, p->block_size,
+			 p->header_size);
+	else
+		snprintf(out, CHUNKER_PARAMS_TEXT, "fixed,%" PRIu32, p->block_size);
+	return out;
 }
 
 /* --- cutting --- */

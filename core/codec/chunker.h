@@ -45,6 +45,12 @@ extern const struct chunker_params CHUNKER_DEFAULT, CHUNKER_ITEMS;
  */
 int chunker_params_parse(const char *text, struct chunker_params *out, struct err *e);
 
+bool chunker_params_equal(const struct chunker_params *a, const struct chunker_params *b);
+/* As chunker_params_parse() takes them, with the name of the algorithm. */
+enum { CHUNKER_PARAMS_TEXT = 64 };
+const char *chunker_params_format(const struct chunker_params *p,
+				  char out[static CHUNKER_PARAMS_TEXT]);
+
 struct chunker;
 /* seed: the key's chunk_seed as 32 bits, 0 without encryption.  Fixed blocks ignore it.
  * Errors: -EINVAL parameters no chunker can have; -ENOMEM. */

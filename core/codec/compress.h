@@ -57,6 +57,12 @@ extern const struct compression COMPRESSION_DEFAULT;
 /* The value of -C.  Errors: -EINVAL "invalid CompressionSpec value: 'x'". */
 int compression_parse(const char *text, struct compression *out, struct err *e);
 
+bool compression_equal(const struct compression *a, const struct compression *b);
+/* As compression_parse() takes it. */
+enum { COMPRESSION_TEXT = 48 };
+const char *compression_format(const struct compression *how,
+			       char out[static COMPRESSION_TEXT]);
+
 struct compressor;
 
 int compressor_new(struct compressor **out, const struct compression *how, struct err *e);

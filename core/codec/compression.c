@@ -3,6 +3,7 @@
 #include "core/codec/compress.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -121,4 +122,26 @@ int compression_parse(const char *text, struct compression *out, struct err *e)
 	if (!split(&words, text) || !take_all(&words, out))
 		return err_set(e, EINVAL, "invalid CompressionSpec value: '%s'", text);
 	return 0;
+}
+
+bool compression_equal(const struct compression *a, const struct compression *b)
+{
+	return a->method == b->method && a->level == b->level && a->is_auto == b->is_auto &&
+	       a->obfuscate == b->obfuscate;
+}
+
+const char *compression_format(const struct compression *how, char out[static COMPRESSION_TEXT])
+{
+	const struct row *row = rows;
+	char before[24] = "", behind[16] = "";
+
+	while (row->method != how->method)
+		row++;
+	if (how->obfuscate)
+		snprintf(before, sizeof(before), "obfuscate,%d,", how->obfuscate);
+	if (row->level_max > 0)
+		snprintf(behind, sizeof(behind), ",%d", how->level);
+	snprintf(out, COMPRESSION_TEXT, "%s%s%s%s", before, how->is_auto ? "auto," : "",
+		 row->name, behind);
+	return out;
 }

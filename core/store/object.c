@@ -166,7 +166,9 @@ struct sealer {
 	const struct key *key;
 	struct nonces *nonces;
 	struct envelope *envelope;
-	struct compressor *compressor;
+	struct compressor *compressor; /* own or other */
+	struct compressor *own, *other;
+	struct compression own_how, other_how;
 };
 
 int sealer_new(struct sealer **out, const struct key *key, const struct compression *how,
@@ -184,9 +186,11 @@ int sealer_new(struct sealer **out, const struct key *key, const struct compress
 	s->nonces = nonces;
 	rc = envelope_new(&s->envelope, key, e);
 	if (rc == 0)
-		rc = compressor_new(&s->compressor, how, e);
+		rc = compressor_new(&s->own, how, e);
 	if (rc < 0)
 		return rc;
+	s->own_how = *how;
+	s->compressor = s->own;
 	*out = TAKE(s);
 	return 0;
 }
@@ -196,8 +200,30 @@ void sealer_free(struct sealer *s)
 	if (!s)
 		return;
 	envelope_free(s->envelope);
-	compressor_free(s->compressor);
+	compressor_free(s->own);
+	compressor_free(s->other);
 	free(s);
+}
+
+/* One more is kept: each may have a lot of memory. */
+int sealer_compress(struct sealer *s, const struct compression *how, struct err *e)
+{
+	struct compressor *made;
+	int rc;
+
+	s->compressor = s->own;
+	if (!how || compression_equal(how, &s->own_how))
+		return 0;
+	if (!s->other || !compression_equal(how, &s->other_how)) {
+		rc = compressor_new(&made, how, e);
+		if (rc < 0)
+			return rc;
+		compressor_free(s->other);
+		s->other = made;
+		s->other_how = *how;
+	}
+	s->compressor = s->other;
+	return 0;
 }
 
 void sealer_id(struct sealer *s, struct bytes plain, struct chunk_id *out)

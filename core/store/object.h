@@ -56,6 +56,9 @@ int sealer_new(struct sealer **out, const struct key *key, const struct compress
 void sealer_free(struct sealer *s);
 DEFINE_CLEANUP(struct sealer *, sealer_free);
 
+/* What follows is compressed so; NULL: as sealer_new() was told.  -ENOMEM. */
+int sealer_compress(struct sealer *s, const struct compression *how, struct err *e);
+
 /* The id under which a plaintext is stored.  Up to SEALER_MANY at once are faster, best if those
  * of like length stand together. */
 enum { SEALER_MANY = 32 };

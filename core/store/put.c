@@ -48,6 +48,7 @@ struct job {
 	struct buf copy;
 	struct chunk_id id;
 	enum job_kind kind;
+	struct compression how;
 	struct buf object;
 	uint32_t csize;
 };
@@ -313,18 +314,43 @@ static int seal_some(struct worker *w, struct job **jobs, size_t count, struct e
 	return rc;
 }
 
-static int seal_all(struct worker *w, struct batch *b, struct err *e)
+/* Those that are compressed in one way. */
+static int seal_alike(struct worker *w, size_t count, struct err *e)
 {
-	size_t count = 0;
-	int rc = 0;
+	int rc = sealer_compress(w->sealer, &w->jobs[0]->how, e);
 
-	for (size_t i = 0; i < b->count; i++)
-		if (b->jobs[i].kind == JOB_SEALED)
-			w->jobs[count++] = &b->jobs[i];
 	sort_jobs(w, count);
 	for (size_t i = 0; rc == 0 && i < count; i += SEALER_MANY)
 		rc = seal_some(w, w->jobs + i,
 			       count - i < SEALER_MANY ? count - i : SEALER_MANY, e);
+	return rc;
+}
+
+/* The next that are to be sealed, all compressed like the first of them; how many. */
+static size_t next_alike(struct worker *w, struct batch *b, bool *taken)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < b->count; i++) {
+		struct job *job = &b->jobs[i];
+
+		if (taken[i] || job->kind != JOB_SEALED ||
+		    (count > 0 && !compression_equal(&job->how, &w->jobs[0]->how)))
+			continue;
+		taken[i] = true;
+		w->jobs[count++] = job;
+	}
+	return count;
+}
+
+static int seal_all(struct worker *w, struct batch *b, struct err *e)
+{
+	bool taken[BATCH_CHUNKS] = { false };
+	size_t count;
+	int rc = 0;
+
+	while (rc == 0 && (count = next_alike(w, b, taken)) > 0)
+		rc = seal_alike(w, count, e);
 	return rc;
 }
 
@@ -590,6 +616,7 @@ static int next_job(struct put *p, struct slab *s, struct job **out, struct err 
 	if (rc == 0) {
 		*out = &p->filling->jobs[p->filling->count];
 		(*out)->slab = s;
+		(*out)->how = p->options.compression;
 		if (s)
 			s->refs++;
 	}
@@ -613,12 +640,19 @@ static void add_job(struct put *p, size_t bytes)
 
 int put_chunk(struct put *p, struct put_slab *s, struct bytes data, struct err *e)
 {
+	return put_chunk_as(p, s, data, &p->options.compression, e);
+}
+
+int put_chunk_as(struct put *p, struct put_slab *s, struct bytes data,
+		 const struct compression *how, struct err *e)
+{
 	struct job *job = NULL;
 	int rc = next_job(p, (struct slab *)s, &job, e);
 
 	if (rc < 0)
 		return rc;
 	job->plain = data;
+	job->how = *how;
 	add_job(p, data.len);
 	return 0;
 }

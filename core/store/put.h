@@ -60,6 +60,9 @@ int put_failure(struct put *p, struct err *e);
  * then, or until put_close().
  */
 int put_chunk(struct put *p, struct put_slab *s, struct bytes data, struct err *e);
+/* The same, compressed otherwise than the options say; how is copied. */
+int put_chunk_as(struct put *p, struct put_slab *s, struct bytes data,
+		 const struct compression *how, struct err *e);
 /* The same for bytes that lie elsewhere: they are copied. */
 int put_bytes(struct put *p, struct bytes data, struct err *e);
 
