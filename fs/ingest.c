@@ -1021,6 +1021,17 @@ int ingest_compression(struct ingest *in, const struct compression *how, uint8_t
 	return rc;
 }
 
+const struct chunker_params *ingest_chunker_params(struct ingest *in, uint8_t chunking)
+{
+	return &in->chunkings[chunking]->params;
+}
+
+const struct compression *ingest_compression_of(struct ingest *in, uint8_t n)
+{
+	assert(n > 0);
+	return &in->compressions[n];
+}
+
 /* --- life --- */
 
 int ingest_new(struct ingest **out, const struct ingest_options *options, struct err *e)
@@ -1091,13 +1102,15 @@ void ingest_stats(struct ingest *in, struct ingest_stats *out)
 
 static_assert(sizeof(struct stage_content) <= 128, "there may be millions of them");
 
-struct stage_content *staged_new(struct ingest *in)
+struct stage_content *staged_new(struct ingest *in, struct staged_ways ways)
 {
 	struct stage_content *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return NULL;
 	c->in = in;
+	c->chunking = ways.chunking;
+	c->compression = ways.compression;
 	mutex_lock(&in->lock);
 	c->next = in->contents;
 	if (c->next)

@@ -69,6 +69,9 @@ int ingest_chunking(struct ingest *in, const struct chunker_params *p, uint8_t *
 int ingest_compression(struct ingest *in, const struct compression *how, uint8_t *out,
 		       struct err *e);
 
+const struct chunker_params *ingest_chunker_params(struct ingest *in, uint8_t chunking);
+const struct compression *ingest_compression_of(struct ingest *in, uint8_t n); /* not of 0 */
+
 /* --- the pipeline --- */
 
 /*
@@ -109,7 +112,7 @@ void ingest_rolled_back(struct ingest *in);
 /* --- contents --- */
 
 /* An empty one; NULL when out of memory. */
-struct stage_content *staged_new(struct ingest *in);
+struct stage_content *staged_new(struct ingest *in, struct staged_ways ways);
 void staged_free(struct stage_content *c); /* never waits for a chunk; does nothing for NULL */
 DEFINE_CLEANUP(struct stage_content *, staged_free);
 

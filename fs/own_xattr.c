@@ -3,6 +3,7 @@
 #include "fs/own_xattr.h"
 
 #include "core/archive/archive.h"
+#include "core/codec/chunker.h"
 
 #include <errno.h>
 #include <string.h>
@@ -21,7 +22,8 @@ bool own_xattr_is(struct bytes name)
 
 bool own_xattr_waits(struct bytes name)
 {
-	return bytes_is(name, "user.alcove.comment");
+	return bytes_is(name, "user.alcove.comment") ||
+	       bytes_is(name, "user.alcove.chunker_params");
 }
 
 static int put_id(struct buf *out, const struct chunk_id *id)
@@ -92,6 +94,23 @@ static int comment_of(struct reader *r, const struct chunk_id *id, struct buf *o
 	return rc < 0 ? rc : buf_append(out, a->comment.p, a->comment.len);
 }
 
+/* 1, or 0: it does not tell. */
+static int chunker_of(struct reader *r, const struct chunk_id *id, struct buf *out,
+		      struct err *e)
+{
+	CLEANUP(archive_freep) struct archive *a = NULL;
+	char text[CHUNKER_PARAMS_TEXT];
+	struct chunker_params params;
+	int rc = archive_load(&a, r, id, e);
+
+	if (rc < 0)
+		return rc;
+	if (archive_chunker_params(a, &params) < 0)
+		return 0;
+	rc = buf_append_str(out, chunker_params_format(&params, text));
+	return rc < 0 ? err_nomem(e, "attribute") : 1;
+}
+
 int own_xattr(struct reader *r, struct volume *v, const struct tree_node *node,
 	      struct bytes name, struct buf *out, struct err *e)
 {
@@ -108,6 +127,8 @@ int own_xattr(struct reader *r, struct volume *v, const struct tree_node *node,
 		rc = chunks_of(v->tree, node, out, e);
 	else if (bytes_is(name, "user.alcove.comment") && node->index == TREE_ROOT)
 		rc = comment_of(r, &info.archive_id, out, e);
+	else if (bytes_is(name, "user.alcove.chunker_params") && node->index == TREE_ROOT)
+		return chunker_of(r, &info.archive_id, out, e);
 	else if (bytes_is(name, "user.alcove.damaged") && node->index == TREE_ROOT &&
 		 info.damaged)
 		rc = buf_append_str(out, incomplete);

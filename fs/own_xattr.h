@@ -7,6 +7,8 @@
  *   user.alcove.id       of the archive, in hex
  *   user.alcove.time     of the archive, as the manifest has it (UTC)
  *   user.alcove.comment  of the archive; on its topmost directory, where it can be set while staged
+ *   user.alcove.chunker_params  of the archive, likewise; where it tells them
+ *   user.alcove.compression     likewise, while it is staged
  *   user.alcove.chunks   a file's chunk ids in hex, a line each; -E2BIG beyond 64 KiB
  *   user.alcove.damaged  on the topmost directory of an archive whose listing is incomplete
  *

@@ -103,7 +103,7 @@ static int make(struct resume *r, uint64_t dir, struct bytes name, const struct 
 		rc = tree_link_target(r->from->tree, n->index, &r->text, e);
 	what.target = buf_bytes(&r->text);
 	if (rc == 0 && S_ISREG(n->mode))
-		rc = staging_new_content(r->staging, &what.content);
+		rc = staging_new_content(r->staging, dir, &what.content);
 	if (rc < 0)
 		return rc;
 	rc = stage_make(r->stage, dir, name, &who, &what, &made);

@@ -416,7 +416,8 @@ static void keep(struct staging *s)
 	(void)staging_try_resume(s, NULL);
 	(void)mend_pipeline(s, NULL);
 	dirty = s->session && changes_now(s, &idle) != s->committed;
-	if (dirty && (seconds_since(&s->last_commit) >= s->options.checkpoint_s ||
+	if (dirty && ((s->options.checkpoint_s &&
+		       seconds_since(&s->last_commit) >= s->options.checkpoint_s) ||
 		      (s->options.idle_s && idle >= s->options.idle_s)))
 		rc = commit(s, NULL, &e);
 	if (rc == 0 && s->session && s->options.idle_s &&

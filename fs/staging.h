@@ -28,10 +28,11 @@ struct staging_options {
 	const struct prompt *prompt;
 	struct compression compression;
 	struct chunker_params chunker;
-	double lock_wait;      /* seconds; < 0: for ever */
-	unsigned idle_s;       /* without a change the lock goes back; 0: it is kept */
-	unsigned checkpoint_s; /* while there are changes */
-	uid_t uid;             /* of the staging directory */
+	double lock_wait; /* seconds; < 0: for ever */
+	unsigned idle_s;  /* without a change the lock goes back; 0: it is kept */
+	unsigned
+		checkpoint_s; /* while there are changes; 0: not before an idle time, or asked for */
+	uid_t uid;            /* of the staging directory */
 	gid_t gid;
 	bool acls;                   /* system.posix_acl_* are ACLs */
 	const char *spill_dir;       /* NULL: the default */
@@ -75,8 +76,8 @@ void staging_end_change(struct staging *s, const uint64_t nodes[2], int rc);
 
 /* The node with st_blocks as its content has it. */
 void staging_complete(struct stage_node *n);
-/* Of a file that is to be made; dropped where that failed. */
-int staging_new_content(struct staging *s, struct stage_content **out);
+/* Of a file that is to be made in this directory; dropped where that failed. */
+int staging_new_content(struct staging *s, uint64_t dir, struct stage_content **out);
 void staging_drop_content(struct stage_content *c);
 
 /* See ingest.h; sizes and times of the nodes follow. */
@@ -109,10 +110,13 @@ void staging_close_file(struct staging *s, uint64_t node, bool for_writing);
 /* What the staged tells of itself, see own_xattr.h: 1 with out replaced, 0 none. */
 int staging_own_xattr(struct staging *s, uint64_t node, struct bytes name, struct buf *out,
 		      struct err *e);
-/* The comment of an archive in the making; -EINVAL another attribute, or node is none.  Between
- * staging_begin_change() and staging_end_change(). */
+/* Comment, compression and chunker_params of an archive in the making.  Between staging_begin_change() and
+ * staging_end_change().  -EINVAL another attribute, a value that it cannot have, or node is none; -EROFS it
+ * is published; -ENOSPC see struct staged_ways. */
 int staging_set_own_xattr(struct staging *s, uint64_t node, struct bytes name,
 			  struct bytes value);
+/* As if it had not been set. */
+int staging_remove_own_xattr(struct staging *s, uint64_t node, struct bytes name);
 
 /* May an archive in the making have this name?  -EEXIST there is one, -EINVAL Borg cannot have it. */
 int staging_check_name(struct staging *s, struct bytes name);

@@ -43,8 +43,8 @@ struct draft *staging_draft(struct staging *s, uint64_t node)
 	return d;
 }
 
-static void facts_of(const struct staging *s, const struct draft *d, struct bytes name,
-		     struct archive_facts *out)
+static void facts_of(struct staging *s, uint64_t archive, const struct draft *d,
+		     struct bytes name, struct archive_facts *out)
 {
 	*out = (struct archive_facts){
 		.name = name,
@@ -54,7 +54,7 @@ static void facts_of(const struct staging *s, const struct draft *d, struct byte
 		.cmdline_count = s->options.cmdline_count,
 		.time_ns = d->started_ns,
 		.time_end_ns = staging_now_ns(),
-		.chunker_params = s->options.chunker,
+		.chunker_params = *staging_chunker(s, archive),
 	};
 }
 
@@ -118,7 +118,7 @@ static int save(struct storing *st, struct err *e)
 
 	if (!comment)
 		return err_nomem(e, st->row->name);
-	facts_of(st->staging, st->draft, st->name, &facts);
+	facts_of(st->staging, st->row->node, st->draft, st->name, &facts);
 	facts.comment = bytes_str(comment);
 	manifest_format_time(facts.time_ns, st->time_text);
 	return archive_writer_save(st->writer, &facts, &st->id, e);

@@ -2,17 +2,24 @@
 
 #include "fs/staging_internal.h"
 
-#include "fs/own_xattr.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
 
-int staging_new_content(struct staging *s, struct stage_content **out)
+/* As its archive has it; whoever is in no archive gets what the mount has. */
+static struct staged_ways ways_of(struct staging *s, uint64_t node)
 {
-	*out = staged_new(s->ingest);
+	uint64_t archive;
+
+	return stage_archive(s->stage, node, &archive) == 0 ? staging_touched(s, archive).ways
+							    : (struct staged_ways){ 0 };
+}
+
+int staging_new_content(struct staging *s, uint64_t dir, struct stage_content **out)
+{
+	*out = staged_new(s->ingest, ways_of(s, dir));
 	return *out ? 0 : -ENOMEM;
 }
 
@@ -66,6 +73,15 @@ int staging_write(struct staging *s, uint64_t node, uint64_t off, struct bytes d
 	return rc == 0 ? changed(s, node, off + data.len, STAGE_GROW) : rc;
 }
 
+/* It is empty, and cut from now on as its archive's new files are. */
+static int begin_anew(struct staging *s, const struct stage_node *n, bool may_wait)
+{
+	struct staged_ways ways = ways_of(s, n->st.st_ino);
+
+	staged_compress(n->content, ways.compression);
+	return staged_rechunk(n->content, ways.chunking, may_wait);
+}
+
 int staging_truncate(struct staging *s, uint64_t node, uint64_t size, bool open, bool may_wait,
 		     struct err *e)
 {
@@ -77,6 +93,8 @@ int staging_truncate(struct staging *s, uint64_t node, uint64_t size, bool open,
 		rc = -EPERM;
 	if (rc == 0)
 		rc = staged_truncate(n.content, size, may_wait, e);
+	if (rc == 0 && size == 0)
+		rc = begin_anew(s, &n, may_wait);
 	return rc == 0 ? changed(s, node, size, 0) : rc;
 }
 
@@ -219,80 +237,4 @@ void staging_close_file(struct staging *s, uint64_t node, bool for_writing)
 	mutex_unlock(&s->lock);
 	if (last && stage_get(s->stage, node, &n) == 0 && n.content)
 		staged_close(n.content);
-}
-
-/* --- attributes of our own --- */
-
-static bool is_archive(struct staging *s, uint64_t node)
-{
-	uint64_t archive;
-
-	return stage_archive(s->stage, node, &archive) == 0 && archive == node;
-}
-
-char *staging_comment(struct staging *s, uint64_t archive)
-{
-	struct touched *t;
-	char *out;
-
-	mutex_lock(&s->lock);
-	t = table_get(&s->touched, &archive);
-	out = strdup(t && t->comment ? t->comment : "");
-	mutex_unlock(&s->lock);
-	return out;
-}
-
-static int chunks_of(struct staging *s, uint64_t node, struct buf *out, struct err *e)
-{
-	CLEANUP(cleanup_freep) struct item_chunk *chunks = NULL;
-	struct stage_node n;
-	uint64_t version;
-	size_t count;
-	int rc = file_of(s, node, &n);
-
-	if (rc < 0)
-		return 0;
-	rc = staged_chunks(n.content, &chunks, &count, &version, e);
-	if (rc > 0)
-		rc = own_xattr_chunks(chunks, count, out, e);
-	else if (rc == 0)
-		return 0; /* not cut to the end yet */
-	return rc < 0 ? rc : 1;
-}
-
-int staging_own_xattr(struct staging *s, uint64_t node, struct bytes name, struct buf *out,
-		      struct err *e)
-{
-	CLEANUP(cleanup_freep) char *comment = NULL;
-
-	out->len = 0;
-	if (bytes_is(name, "user.alcove.chunks"))
-		return chunks_of(s, node, out, e);
-	if (!bytes_is(name, "user.alcove.comment") || !is_archive(s, node))
-		return 0;
-	comment = staging_comment(s, node);
-	if (!comment || buf_append_str(out, comment) < 0)
-		return err_nomem(e, "comment");
-	return 1;
-}
-
-int staging_set_own_xattr(struct staging *s, uint64_t node, struct bytes name,
-			  struct bytes value)
-{
-	struct touched *t;
-	char *comment;
-
-	if (!bytes_is(name, "user.alcove.comment") || !is_archive(s, node) ||
-	    memchr(value.p ? value.p : (const uint8_t *)"", 0, value.len))
-		return -EINVAL;
-	comment = strndup(value.p ? (const char *)value.p : "", value.len);
-	mutex_lock(&s->lock);
-	t = comment ? table_put(&s->touched, &node, NULL) : NULL;
-	if (t) {
-		free(t->comment);
-		t->comment = TAKE(comment);
-	}
-	mutex_unlock(&s->lock);
-	free(comment);
-	return t ? 0 : -ENOMEM;
 }

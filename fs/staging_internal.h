@@ -3,7 +3,7 @@
 
 /*
  * staging_internal.h - between staging.c (lock, gate, checkpoints), staging_commit.c (what a commit
- * consists of) and staging_files.c (contents).
+ * consists of), staging_files.c (contents) and staging_own.c (attributes of our own).
  *
  * Two locks.  `lock` guards the state and is held for moments.  `committing` is held by whoever
  * commits, closes or reopens: for as long as the repository takes.
@@ -26,10 +26,11 @@ struct draft {            /* an archive in the making, by the number of its dire
 	bool told_sockets, told_lost;
 };
 
-struct touched {         /* the same, for whoever changes something */
-	uint64_t change; /* the number of the last one since the mount began */
-	bool refused;    /* something, for want of space or by a failing disk */
-	char *comment;   /* or NULL */
+struct touched {                 /* the same, for whoever changes something */
+	uint64_t change;         /* the number of the last one since the mount began */
+	bool refused;            /* something, for want of space or by a failing disk */
+	char *comment;           /* or NULL */
+	struct staged_ways ways; /* of its files from now on */
 };
 
 struct staging {
@@ -81,10 +82,15 @@ int staging_open_pipeline(struct staging *s, struct err *e);
 void staging_close_pipeline(struct staging *s);
 struct chunk_id staging_manifest_hash(struct staging *s); /* of the one in force */
 
-/* --- staging_files.c --- */
+/* --- staging_own.c --- */
 
 /* Of an archive in the making, on the heap, maybe empty; NULL when out of memory. */
 char *staging_comment(struct staging *s, uint64_t archive);
+/* How the new files of an archive in the making are cut. */
+const struct chunker_params *staging_chunker(struct staging *s, uint64_t archive);
+/* -EINVAL they are none; -ENOSPC, -ENOMEM. */
+int staging_set_chunker(struct staging *s, uint64_t archive, const struct chunker_params *p,
+			struct err *e);
 
 /* --- staging_commit.c; under `committing`, the gate closed --- */
 

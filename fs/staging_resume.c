@@ -61,6 +61,18 @@ static int note_draft(struct staging *s, uint64_t top, const struct manifest_ent
 	return d->checkpoint ? 0 : -ENOMEM;
 }
 
+/* Its files go on being cut as they were. */
+static void take_chunker(struct staging *s, uint64_t top, const struct archive *a)
+{
+	struct chunker_params params;
+	struct err why = ERR_INIT;
+
+	if (archive_chunker_params(a, &params) == 0 &&
+	    staging_set_chunker(s, top, &params, &why) < 0)
+		log_warning(logger, "%.*s goes on with the chunker of the mount: %s",
+			    (int)a->name.len, (const char *)a->name.p, why.msg);
+}
+
 static int resume_archive(struct staging *s, const struct manifest_entry *entry,
 			  const struct archive *a, const struct attr_policy *policy,
 			  struct err *e)
@@ -74,6 +86,7 @@ static int resume_archive(struct staging *s, const struct manifest_entry *entry,
 		rc = make_top(s, name, &top);
 	if (rc < 0)
 		return rc;
+	take_chunker(s, top, a);
 	rc = resume_tree(s, top, volume, s->options.reader->fetch, policy, e);
 	if (rc == 0)
 		rc = note_draft(s, top, entry, a);

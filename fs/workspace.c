@@ -399,7 +399,7 @@ static int make_like(struct workspace *w, uint64_t node, const struct stat *st, 
 		rc = view_link_target(w->below, node, &target, e);
 	what.target = buf_bytes(&target);
 	if (rc == 0 && S_ISREG(st->st_mode))
-		rc = staging_new_content(w->staging, &what.content);
+		rc = staging_new_content(w->staging, dir, &what.content);
 	if (rc < 0)
 		return rc;
 	rc = stage_make(stage_of(w), dir, name, &who, &what, out);

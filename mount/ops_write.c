@@ -65,7 +65,7 @@ static int make(struct change *c, struct err *e)
 	int rc = check_new(c, c->node, c->name, c->mode);
 
 	if (rc == 0 && S_ISREG(c->mode))
-		rc = staging_new_content(c->mount->staging, &what.content);
+		rc = staging_new_content(c->mount->staging, c->node, &what.content);
 	if (rc < 0)
 		return rc;
 	rc = stage_make(stage_of(c), c->node, c->name, &c->who, &what, &c->out);
@@ -415,6 +415,8 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
 static int remove_xattr(struct change *c, struct err *e)
 {
 	(void)e;
+	if (own_xattr_is(c->name))
+		return staging_remove_own_xattr(c->mount->staging, c->node, c->name);
 	return stage_remove_xattr(stage_of(c), c->node, c->name);
 }
 

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -16,8 +17,9 @@ enum kind {
 	FLAG,     /* bool; "=yes", "=0" and the like allowed, as Borg has it */
 	UID,      /* a number or a name */
 	GID,
-	OCTAL,  /* a mode */
-	SIZE,   /* bytes, with K, M, G, T */
+	OCTAL, /* a mode */
+	SIZE,  /* bytes, with K, M, G, T */
+	SECONDS,
 	TEXT,   /* char *, on the heap */
 	KERNEL, /* handed on as it is */
 	IGNORE, /* meant for others, or what we do anyway */
@@ -44,6 +46,7 @@ static const struct row {
 	{ "staging", TEXT, offsetof(struct mount_options, staging) },
 	{ "compression", TEXT, offsetof(struct mount_options, compression) },
 	{ "chunker_params", TEXT, offsetof(struct mount_options, chunker_params) },
+	{ "checkpoint_interval", SECONDS, offsetof(struct mount_options, checkpoint_interval) },
 	{ "spill", TEXT, offsetof(struct mount_options, spill) },
 	{ "resume", TEXT, offsetof(struct mount_options, resume) },
 	{ "on_umount", TEXT, offsetof(struct mount_options, on_umount) },
@@ -199,6 +202,12 @@ static int set_value(struct mount_options *o, const struct row *row, const char 
 		*(mode_t *)field = (mode_t)number;
 		return 0;
 	case SIZE: return parse_size(value, field);
+	case SECONDS:
+		if (parse_number(value, 10, INT_MAX, &number, NULL) < 0)
+			return -EINVAL;
+		o->has_checkpoint_interval = true;
+		*(unsigned *)field = (unsigned)number;
+		return 0;
 	case TEXT:
 		free(*(char **)field);
 		*(char **)field = strdup(value);
@@ -228,6 +237,7 @@ static int set_plain(struct mount_options *o, const struct row *row, struct err 
 	case GID:
 	case OCTAL:
 	case SIZE:
+	case SECONDS:
 	case TEXT:
 	case IGNORE_VALUE: break;
 	}

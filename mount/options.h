@@ -27,9 +27,11 @@ struct mount_options {
 	bool keep_lock;                     /* of the repository, once something was written */
 	char *staging;                      /* name of the staging directory; NULL: "new" */
 	char *compression, *chunker_params; /* as on the command line; NULL: the defaults */
-	char *spill;                        /* directory; NULL: TMPDIR */
-	char *resume;                       /* an archive to be staged again; NULL */
-	char *on_umount;                    /* \"publish\" (NULL), \"checkpoint\" */
+	bool has_checkpoint_interval;
+	unsigned checkpoint_interval; /* seconds; 0: none but those that are asked for */
+	char *spill;                  /* directory; NULL: TMPDIR */
+	char *resume;                 /* an archive to be staged again; NULL */
+	char *on_umount;              /* \"publish\" (NULL), \"checkpoint\" */
 	/* libfuse's */
 	char *fsname;  /* NULL: "borgfs", by which front ends find our mounts */
 	char *subtype; /* NULL: "alcove" */

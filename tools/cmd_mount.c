@@ -34,6 +34,7 @@ struct mount_args {
 	const char *options;
 	bool foreground, numeric_ids;
 	int strip_components;
+	struct interval_arg checkpoint_interval;
 	struct select_options filter;
 	struct matcher *matcher;
 };
@@ -56,6 +57,13 @@ static const struct arg_option mount_options[] = {
 	  .metavar = "OPTIONS",
 	  .help = "Extra mount options",
 	  .once = true },
+	{ .letter = 'c',
+	  .name = "checkpoint-interval",
+	  .kind = ARG_VALUE,
+	  .offset = offsetof(struct mount_args, checkpoint_interval),
+	  .convert = arg_interval,
+	  .metavar = "SECONDS",
+	  .help = "with -o rw: write checkpoint every SECONDS seconds (Default: 300)" },
 	{ .name = "numeric-owner",
 	  .kind = ARG_FLAG,
 	  .offset = offsetof(struct mount_args, numeric_ids),
@@ -265,7 +273,8 @@ static int open_staging(struct run *run, const struct mount_options *o, struct o
 		.prompt = &run->prompt,
 		.lock_wait = run->common.lock_wait,
 		.idle_s = o->keep_lock ? 0 : IDLE_S,
-		.checkpoint_s = CHECKPOINT_INTERVAL,
+		.checkpoint_s = o->has_checkpoint_interval ? o->checkpoint_interval
+							   : CHECKPOINT_INTERVAL,
 		.uid = o->has_uid ? o->uid : getuid(),
 		.gid = o->has_gid ? o->gid : getgid(),
 		.acls = !o->ignore_permissions,
@@ -377,8 +386,13 @@ static int serve_in_its_place(struct run *run, const struct mount_args *args,
 static int check_request(const struct mount_args *args, struct mount_options *out,
 			 struct err *e)
 {
-	int rc = args->options ? mount_options_parse(out, args->options, e) : 0;
+	int seconds = args->checkpoint_interval.seconds;
+	int rc;
 
+	/* What stands behind -o comes later. */
+	out->has_checkpoint_interval = args->checkpoint_interval.given;
+	out->checkpoint_interval = seconds > 0 ? (unsigned)seconds : 0;
+	rc = args->options ? mount_options_parse(out, args->options, e) : 0;
 	return rc < 0 ? rc : check_combination(args, out, e);
 }
 
@@ -439,6 +453,7 @@ const struct command command_mount = {
 		"built)\n"
 		"  staging=NAME         another name for it\n"
 		"  compression=, chunker_params=  of what is written there, as for create\n"
+		"  checkpoint_interval=SECONDS    as --checkpoint-interval\n"
 		"  on_umount=publish|checkpoint   what becomes of what was written there\n"
 		"  resume=ARCHIVE       a checkpoint of others, to go on there\n"
 		"  keep_lock            once taken, the lock is kept until unmounted\n"

@@ -12,6 +12,7 @@
 
 #include "core/base/arena.h"
 #include "core/base/log.h"
+#include "core/codec/chunker.h"
 #include "core/codec/mp.h"
 
 enum { ITEM_ID_MIN = 2 + CHUNK_ID_SIZE }; /* bytes of a packed id */
@@ -293,4 +294,37 @@ void archive_free(struct archive *a)
 	arena_fini(&a->priv->arena);
 	free(a->priv);
 	free(a);
+}
+
+/* Four numbers, without a name, are Borg 1.1's buzhash. */
+int archive_chunker_params(const struct archive *a, struct chunker_params *out)
+{
+	struct mp m = mp_read(a->chunker_params);
+	uint32_t count = a->chunker_params.len > 0 ? mp_array(&m) : 0;
+	struct bytes name = bytes_str("buzhash");
+	uint64_t v[4] = { 0 };
+	bool fixed, fits = true;
+
+	if (count == 5 || count == 3)
+		name = mp_str(&m);
+	fixed = count == 3 && bytes_is(name, "fixed");
+	if (!fixed && (count < 4 || count > 5 || !bytes_is(name, "buzhash")))
+		return -ENODATA;
+	for (size_t i = 0; i < (fixed ? 2 : 4); i++) {
+		v[i] = mp_uint(&m);
+		fits = fits && v[i] <= UINT32_MAX;
+	}
+	if (!mp_ok(&m) || !fits)
+		return -ENODATA;
+	*out = (struct chunker_params){ .algorithm = fixed ? CHUNKER_FIXED : CHUNKER_BUZHASH };
+	if (fixed) {
+		out->block_size = (uint32_t)v[0];
+		out->header_size = (uint32_t)v[1];
+	} else {
+		out->min_exp = (unsigned)v[0];
+		out->max_exp = (unsigned)v[1];
+		out->mask_bits = (unsigned)v[2];
+		out->window = (unsigned)v[3];
+	}
+	return 0;
 }

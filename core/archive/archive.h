@@ -10,6 +10,8 @@
 #include "core/archive/reader.h"
 #include "core/crypto/tam.h"
 
+struct chunker_params;
+
 struct archive {
 	struct chunk_id id;
 	struct bytes name, comment, hostname, username, cwd;
@@ -41,6 +43,8 @@ int archive_load(struct archive **out, struct reader *r, const struct chunk_id *
 int archive_parse(struct archive **out, const struct chunk_id *id, struct chunk *plain,
 		  struct err *e);
 int archive_check_tam(struct archive *a, const struct key *key, struct err *e);
+/* How its files were cut: -ENODATA it does not tell, or in a way that nobody knows. */
+int archive_chunker_params(const struct archive *a, struct chunker_params *out);
 struct bytes archive_plain(const struct archive *a); /* what was parsed */
 void archive_free(struct archive *a);
 DEFINE_CLEANUP(struct archive *, archive_free);

@@ -440,6 +440,31 @@ static void read_parameters(const void *row)
 	chunker_free(c);
 }
 
+/* What is written is what can be read. */
+static void parameters_are_written(void **state)
+{
+	static const char *const texts[][2] = {
+		{ "default", "buzhash,19,23,21,4095" },
+		{ "10,23,16,4095", "buzhash,10,23,16,4095" },
+		{ "buzhash,6,23,7,255", "buzhash,6,23,7,255" },
+		{ " fixed,4194304", "fixed,4194304" },
+		{ "fixed,4096,512", "fixed,4096,512" },
+		{ "fixed,4096,0", "fixed,4096" },
+		{ "fixed,20971479,20971479", "fixed,20971479,20971479" },
+	};
+	struct chunker_params p[7];
+	char text[CHUNKER_PARAMS_TEXT];
+
+	(void)state;
+	for (size_t i = 0; i < 7; i++) {
+		assert_int_equal(chunker_params_parse(texts[i][0], &p[i], NULL), 0);
+		assert_string_equal(chunker_params_format(&p[i], text), texts[i][1]);
+	}
+	for (size_t i = 0; i < 7; i++)
+		for (size_t k = 0; k < 7; k++)
+			assert_int_equal(chunker_params_equal(&p[i], &p[k]), i == k);
+}
+
 /* Parameters from elsewhere than a command line are checked too. */
 static void impossible_parameters_are_refused(void **state)
 {
@@ -480,6 +505,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hashes_of_the_format),
 		cmocka_unit_test(every_search_stops_where_the_definition_says),
+		cmocka_unit_test(parameters_are_written),
 		cmocka_unit_test(impossible_parameters_are_refused),
 		cmocka_unit_test(each_range_ends_with_its_own_block)
 	};

@@ -100,6 +100,32 @@ static void parse_one(const void *arg)
 	assert_int_equal(how.obfuscate, spec->how.obfuscate);
 }
 
+/* What is written is what can be read. */
+static void formatted(void **state)
+{
+	static const char *const texts[][2] = {
+		{ "none", "none" },
+		{ "lz4", "lz4" },
+		{ "zstd", "zstd,3" },
+		{ "zstd,22", "zstd,22" },
+		{ "zlib,0", "zlib,0" },
+		{ "lzma", "lzma,6" },
+		{ "auto,lzma,9", "auto,lzma,9" },
+		{ "obfuscate,110,auto,zstd,3", "obfuscate,110,auto,zstd,3" },
+	};
+	struct compression how[8];
+	char text[COMPRESSION_TEXT];
+
+	(void)state;
+	for (size_t i = 0; i < 8; i++) {
+		assert_int_equal(compression_parse(texts[i][0], &how[i], NULL), 0);
+		assert_string_equal(compression_format(&how[i], text), texts[i][1]);
+	}
+	for (size_t i = 0; i < 8; i++)
+		for (size_t k = 0; k < 8; k++)
+			assert_int_equal(compression_equal(&how[i], &how[k]), i == k);
+}
+
 static void parse_long(void **state)
 {
 	char *text = malloc(10001);
@@ -392,6 +418,7 @@ static void too_large(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(formatted),
 		cmocka_unit_test(parse_long),
 		cmocka_unit_test(obfuscated),
 		cmocka_unit_test(too_large),

@@ -181,6 +181,44 @@ static void lent_memory_is_not_copied(void **state)
 	free(bytes);
 }
 
+/* Chunks of one batch, each compressed as it says; what it was told is forgotten for the next. */
+static void each_is_compressed_its_own_way(void **state)
+{
+	enum { COUNT = 300, LEN = 20000, FEW = 1000 };
+	static const char *const specs[] = { "none", "zstd,3", "lzma,1", NULL };
+	static uint8_t bytes[COUNT][LEN];
+	struct line b;
+	struct err e = ERR_INIT;
+
+	(void)state;
+	begin(&b, 0);
+	for (unsigned i = 0; i < COUNT; i++) {
+		struct compression how = COMPRESSION_DEFAULT;
+		struct bytes data = { bytes[i], LEN };
+
+		memset(bytes[i], 'a', LEN);
+		snprintf((char *)bytes[i], LEN, "%u", i);
+		if (!specs[i % 4]) {
+			assert_int_equal(put_chunk(b.put, NULL, data, &e), 0);
+			continue;
+		}
+		assert_int_equal(compression_parse(specs[i % 4], &how, &e), 0);
+		assert_int_equal(put_chunk_as(b.put, NULL, data, &how, &e), 0);
+	}
+	assert_int_equal(put_wait(b.put, COUNT - 1, &e), 0);
+	for (unsigned i = 0; i < COUNT; i++) {
+		static const uint8_t methods[] = { 0, 3, 2, 1 };
+		CLEANUP(buf_fini) struct buf object = BUF_INIT;
+		struct put_result r;
+
+		put_result(b.put, i, &r);
+		assert_true(i % 4 == 0 ? r.csize > LEN : r.csize < FEW);
+		assert_int_equal(repo_get(b.repo, &r.id, 0, &object, &e), 0);
+		assert_int_equal(object.p[1], methods[i % 4]); /* behind the envelope */
+	}
+	end(&b);
+}
+
 /* What is dispatched needs no caller to come to its result. */
 static void dispatched_chunks_are_done(void **state)
 {
@@ -228,6 +266,7 @@ int main(void)
 		cmocka_unit_test(results_come_in_order_and_chunks_are_stored_once),
 		cmocka_unit_test(chunks_in_slabs_live_until_they_are_stored),
 		cmocka_unit_test(lent_memory_is_not_copied),
+		cmocka_unit_test(each_is_compressed_its_own_way),
 		cmocka_unit_test(dispatched_chunks_are_done),
 		cmocka_unit_test(a_failure_reaches_the_caller),
 	};

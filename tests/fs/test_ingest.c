@@ -59,7 +59,8 @@ struct world {
 	struct chunker_params params;
 	struct chunker *chunker;
 	struct ingest *in;
-	struct table owned; /* ids of the last commit -> uint64_t */
+	struct staged_ways ways; /* of the next file */
+	struct table owned;      /* ids of the last commit -> uint64_t */
 };
 
 static void attach(struct world *w)
@@ -134,7 +135,7 @@ struct file {
 
 static void file_open(struct world *w, struct file *f)
 {
-	*f = (struct file){ .c = staged_new(w->in), .model = calloc(1, FILE_MAX) };
+	*f = (struct file){ .c = staged_new(w->in, w->ways), .model = calloc(1, FILE_MAX) };
 	assert_non_null(f->c);
 }
 
@@ -1094,6 +1095,200 @@ static void many_at_once(void **state)
 	end(&w);
 }
 
+/* As a file of the other way; its list is what that chunker cuts. */
+static void settle_as(struct world *w, struct file *f, struct chunker *chunker)
+{
+	struct chunker *own = w->chunker;
+
+	w->chunker = chunker;
+	settle(w, f, NULL);
+	w->chunker = own;
+}
+
+/* A file is cut by the chunker that it was begun with, whatever others are, until it is empty again. */
+static void files_of_two_ways(void **state)
+{
+	static const char *const others[] = { "7,12,9,63", "6,10,7,200", "fixed,700",
+					      "fixed,512,100" };
+
+	(void)state;
+	random_state = test_seed() | 1;
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		struct chunker *chunker = NULL;
+		struct chunker_params params;
+		struct err e = ERR_INIT;
+		struct file a, b;
+		struct world w;
+		uint8_t number;
+
+		begin(&w, PARAMS, 20000, 0);
+		good(chunker_params_parse(others[i], &params, &e), &e);
+		good(chunker_new(&chunker, &params, 77, &e), &e);
+		good(ingest_chunking(w.in, &params, &w.ways.chunking, &e), &e);
+		assert_int_equal(w.ways.chunking, 1);
+		good(ingest_chunking(w.in, &params, &number, &e), &e);
+		assert_int_equal(number, 1);
+		good(ingest_chunking(w.in, &w.params, &number, &e), &e);
+		assert_int_equal(number, 0);
+		file_open(&w, &b);
+		w.ways.chunking = 0;
+		file_open(&w, &a);
+		attach(&w);
+		for (size_t k = 0; k < 40; k++) {
+			write_file(k % 2 ? &a : &b, below(60000), below(9000));
+			if (k % 13 == 12)
+				settle_as(&w, &b, chunker);
+		}
+		settle(&w, &a, NULL);
+		settle_as(&w, &b, chunker);
+		/* What has bytes stays as it is. */
+		assert_int_equal(staged_rechunk(b.c, 0, true), 0);
+		write_file(&b, below(60000), 9000);
+		settle_as(&w, &b, chunker);
+		/* A copy that is written over is a written file. */
+		set_size(&b, 0);
+		copy(&a, 0, &b, 0, a.size);
+		good(staged_settle(b.c, false, &e), &e);
+		for (size_t at = 0; at < b.size; at += 5000)
+			write_file(&b, at, b.size - at < 5000 ? b.size - at : 5000);
+		settle_as(&w, &b, chunker);
+		check_bytes(&b, 0, b.size);
+		set_size(&b, 0);
+		assert_int_equal(staged_rechunk(b.c, 0, true), 0);
+		write_file(&b, 0, 50000);
+		settle(&w, &b, NULL);
+		file_close(&a);
+		file_close(&b);
+		commit(&w, NULL, 0);
+		chunker_free(chunker);
+		end(&w);
+	}
+}
+
+/* Each hole is cut by the chunker of its file. */
+static void holes_of_two_ways(void **state)
+{
+	struct chunker *chunker = NULL;
+	struct chunker_params params;
+	struct err e = ERR_INIT;
+	struct file files[4];
+	struct world w;
+
+	(void)state;
+	begin(&w, PARAMS, 20000, 0);
+	good(chunker_params_parse("fixed,300", &params, &e), &e);
+	good(chunker_new(&chunker, &params, 77, &e), &e);
+	for (size_t i = 0; i < 4; i++) {
+		if (i == 1)
+			good(ingest_chunking(w.in, &params, &w.ways.chunking, &e), &e);
+		file_open(&w, &files[i]);
+		w.ways.chunking = i % 2 ? 0 : 1;
+	}
+	attach(&w);
+	for (size_t i = 0; i < 4; i++) {
+		set_size(&files[i], 100001);
+		if (i % 2)
+			settle_as(&w, &files[i], chunker);
+		else
+			settle(&w, &files[i], NULL);
+	}
+	for (size_t i = 0; i < 4; i++)
+		file_close(&files[i]);
+	commit(&w, NULL, 0);
+	chunker_free(chunker);
+	end(&w);
+}
+
+/* The sum of what a file's chunks take. */
+static uint64_t stored_size(struct file *f)
+{
+	struct item_chunk *chunks;
+	struct err e = ERR_INIT;
+	uint64_t version, sum = 0;
+	size_t count;
+
+	good(staged_settled_chunks(f->c, &chunks, &count, &version, &e), &e);
+	for (size_t i = 0; i < count; i++)
+		sum += chunks[i].csize;
+	free(chunks);
+	return sum;
+}
+
+static void write_text(struct file *f, char what)
+{
+	struct err e = ERR_INIT;
+
+	memset(f->model, what, 50000);
+	for (size_t i = 0; i < 50000; i += 16)
+		snprintf((char *)f->model + i, 9, "%08zx", i * 2654435761u % 4294967291u);
+	f->size = 50000;
+	good(staged_write(f->c, 0, (struct bytes){ f->model, f->size }, true, &e), &e);
+}
+
+/* Compressed in two ways, and a file that goes on in another one. */
+static void compressed_as_told(void **state)
+{
+	struct compression how;
+	struct err e = ERR_INIT;
+	struct file plain, tight, late;
+	struct world w;
+	uint8_t none, lzma, again;
+
+	(void)state;
+	begin(&w, "fixed,8192", 200000, 0);
+	good(compression_parse("none", &how, &e), &e);
+	good(ingest_compression(w.in, &how, &none, &e), &e);
+	good(ingest_compression(w.in, &how, &again, &e), &e);
+	assert_true(none > 0 && again == none);
+	good(compression_parse("lzma,9", &how, &e), &e);
+	good(ingest_compression(w.in, &how, &lzma, &e), &e);
+	assert_true(lzma != none);
+	w.ways.compression = none;
+	file_open(&w, &plain);
+	file_open(&w, &late);
+	w.ways.compression = lzma;
+	file_open(&w, &tight);
+	attach(&w);
+	write_text(&plain, 'a');
+	write_text(&tight, 'b');
+	assert_true(stored_size(&plain) > 50000);
+	assert_true(stored_size(&tight) < 25000);
+	write_text(&late, 'c');
+	assert_true(stored_size(&late) > 50000);
+	staged_compress(late.c, lzma); /* what is stored stays */
+	assert_true(stored_size(&late) > 50000);
+	write_text(&late, 'd');
+	assert_true(stored_size(&late) < 25000);
+	settle(&w, &late, NULL);
+	file_close(&plain);
+	file_close(&tight);
+	file_close(&late);
+	commit(&w, NULL, 0);
+	end(&w);
+}
+
+static void there_is_an_end_to_ways(void **state)
+{
+	struct chunker_params p = { .algorithm = CHUNKER_FIXED, .block_size = 64 };
+	struct err e = ERR_INIT;
+	struct world w;
+	uint8_t number;
+
+	(void)state;
+	begin(&w, PARAMS, 20000, 0);
+	for (unsigned i = 1; i < 256; i++) {
+		p.block_size = 64 + i;
+		good(ingest_chunking(w.in, &p, &number, &e), &e);
+		assert_int_equal(number, i);
+	}
+	p.block_size = 63;
+	assert_int_equal(ingest_chunking(w.in, &p, &number, &e), -ENOSPC);
+	p.block_size = 64 + 7;
+	good(ingest_chunking(w.in, &p, &number, &e), &e);
+	assert_int_equal(number, 7);
+	end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1109,6 +1304,10 @@ int main(void)
 		cmocka_unit_test(a_full_spill_file),
 		cmocka_unit_test(an_evicted_file),
 		cmocka_unit_test(orphans_wait_for_their_last_user),
+		cmocka_unit_test(files_of_two_ways),
+		cmocka_unit_test(holes_of_two_ways),
+		cmocka_unit_test(compressed_as_told),
+		cmocka_unit_test(there_is_an_end_to_ways),
 		cmocka_unit_test(many_at_once),
 	};
 

@@ -158,7 +158,7 @@ static uint64_t make(struct scene *s, uint64_t in, const char *name, mode_t mode
 
 	good(staging_begin_change(s->staging, true, &e), &e);
 	if (S_ISREG(mode))
-		good(staging_new_content(s->staging, &what.content), &e);
+		good(staging_new_content(s->staging, in, &what.content), &e);
 	good(stage_make(s->stage, in, bytes_str(name), &somebody, &what, &out), &e);
 	staging_end_change(s->staging, (uint64_t[2]){ out.st.st_ino }, 0);
 	return out.st.st_ino;
@@ -382,6 +382,97 @@ static void resumed(void **state)
 	expect_items("b", ". 40755 ;d 40700 ;d/f 100640 HELLO!;g 100640 ->d/f;l 120777 ->d/f;");
 }
 
+static void expect_own(struct scene *s, uint64_t node, const char *name, const char *want)
+{
+	CLEANUP(buf_fini) struct buf text = BUF_INIT;
+	struct err e = ERR_INIT;
+
+	assert_int_equal(staging_own_xattr(s->staging, node, bytes_str(name), &text, &e), 1);
+	if (!bytes_is(buf_bytes(&text), want))
+		fail_msg("%s: %.*s instead of %s", name, (int)text.len, (char *)text.p, want);
+}
+
+static int set_own(struct scene *s, uint64_t node, const char *name, const char *value)
+{
+	struct err e = ERR_INIT;
+	int rc;
+
+	good(staging_begin_change(s->staging, true, &e), &e);
+	rc = value ? staging_set_own_xattr(s->staging, node, bytes_str(name), bytes_str(value))
+		   : staging_remove_own_xattr(s->staging, node, bytes_str(name));
+	staging_end_change(s->staging, (uint64_t[2]){ node }, rc);
+	return rc;
+}
+
+static void expect_chunker(const char *name, const char *want)
+{
+	struct reader *r = open_reader();
+	struct manifest *m = reader_manifest(r);
+	struct archive *a = NULL;
+	struct chunker_params params;
+	char text[CHUNKER_PARAMS_TEXT];
+	struct err e = ERR_INIT;
+
+	good(archive_load(&a, r, &manifest_find(m, bytes_str(name))->id, &e), &e);
+	assert_int_equal(archive_chunker_params(a, &params), 0);
+	assert_string_equal(chunker_params_format(&params, text), want);
+	archive_free(a);
+	reader_manifest_unref(r, m);
+	reader_close(r);
+}
+
+static const char chunker[] = "user.alcove.chunker_params",
+		  compression[] = "user.alcove.compression";
+
+/* What the mount has, until an archive has its own; a checkpoint keeps its chunker. */
+static void parameters_of_its_own(void **state)
+{
+	struct err e = ERR_INIT;
+	struct scene s;
+	uint64_t a, b, d;
+
+	(void)state;
+	open_scene(&s);
+	a = some_tree(&s, "a", "hello");
+	b = some_tree(&s, "b", "hello");
+	d = find(&s, a, "d");
+	expect_own(&s, a, chunker, "buzhash,19,23,21,4095");
+	expect_own(&s, a, compression, "lz4");
+	assert_int_equal(set_own(&s, a, chunker, "fixed,4096"), 0);
+	assert_int_equal(set_own(&s, a, compression, "zstd"), 0);
+	expect_own(&s, a, chunker, "fixed,4096");
+	expect_own(&s, a, compression, "zstd,3");
+	expect_own(&s, b, chunker, "buzhash,19,23,21,4095");
+	expect_own(&s, b, compression, "lz4");
+	assert_int_equal(set_own(&s, a, chunker, "fixed,1"), -EINVAL);
+	assert_int_equal(set_own(&s, a, chunker, "10,11"), -EINVAL);
+	assert_int_equal(set_own(&s, a, chunker, ""), -EINVAL);
+	assert_int_equal(set_own(&s, a, compression, "zstd,99"), -EINVAL);
+	assert_int_equal(set_own(&s, d, chunker, "default"), -EINVAL);
+	assert_int_equal(set_own(&s, d, compression, NULL), -EINVAL);
+	expect_own(&s, a, chunker, "fixed,4096");
+	assert_int_equal(set_own(&s, a, compression, NULL), 0);
+	expect_own(&s, a, compression, "lz4");
+	close_scene(&s, false,
+		    "-a: left as a checkpoint: the mount was not simply unmounted;"
+		    "-b: left as a checkpoint: the mount was not simply unmounted;");
+	expect_chunker("a.checkpoint", "fixed,4096");
+	expect_chunker("b.checkpoint", "buzhash,19,23,21,4095");
+	open_scene(&s);
+	a = find(&s, stage_root(s.stage), "a");
+	expect_own(&s, a, chunker, "fixed,4096");
+	expect_own(&s, find(&s, stage_root(s.stage), "b"), chunker, "buzhash,19,23,21,4095");
+	assert_int_equal(set_own(&s, a, chunker, NULL), 0);
+	expect_own(&s, a, chunker, "buzhash,19,23,21,4095");
+	assert_int_equal(set_own(&s, a, chunker, "fixed,8192,512"), 0);
+	assert_int_equal(stage_hold(s.stage, a, 1), 0);
+	good(staging_publish(s.staging, a, bytes_str("a"), &e), &e);
+	assert_int_equal(set_own(&s, a, chunker, "default"), -EROFS);
+	stage_release(s.stage, a, 1);
+	close_scene(&s, true, "-b: left as a checkpoint: nothing was written to it;");
+	expect_chunker("a", "fixed,8192,512");
+}
+
 static void post(void *arg)
 {
 	sem_post(arg);
@@ -508,6 +599,7 @@ int main(void)
 		TEST(published),
 		TEST(checkpoints),
 		TEST(resumed),
+		TEST(parameters_of_its_own),
 		TEST(linked_out_of_an_archive),
 		TEST(lost_content),
 		TEST(archives_renamed_and_removed),

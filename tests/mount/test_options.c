@@ -21,6 +21,7 @@ enum look {
 	FSNAME,
 	SUBTYPE,
 	OTHER,
+	INTERVAL,
 	KERNEL_LIST
 };
 
@@ -63,6 +64,13 @@ static const struct row {
 	{ "cache size zero", "cache_size=0", -EINVAL, "cache_size", NOTHING, 0, NULL },
 	{ "cache size beyond all", "cache_size=99999999999T", -EINVAL, "size", NOTHING, 0,
 	  NULL },
+	{ "checkpoints", "checkpoint_interval=60", 0, "", INTERVAL, 60, NULL },
+	{ "no checkpoints", "checkpoint_interval=0", 0, "", INTERVAL, 0, NULL },
+	{ "checkpoints with a unit", "checkpoint_interval=5m", -EINVAL, "5m", NOTHING, 0,
+	  NULL },
+	{ "checkpoints before", "checkpoint_interval=-1", -EINVAL, "-1", NOTHING, 0, NULL },
+	{ "checkpoints beyond all", "checkpoint_interval=2147483648", -EINVAL, "interval",
+	  NOTHING, 0, NULL },
 	{ "subdir", "subdir=home/me", 0, "", SUBDIR, 0, "home/me" },
 	{ "a comma kept by a backslash", "subdir=a\\,b,uid=1", 0, "", SUBDIR, 0, "a,b" },
 	{ "a backslash kept", "subdir=a\\\\b", 0, "", SUBDIR, 0, "a\\b" },
@@ -109,6 +117,10 @@ static void look_at(struct mount_options *o, const struct row *row)
 		break;
 	case UMASK: assert_int_equal(o->umask, row->number); break;
 	case CACHE: assert_int_equal(o->cache_size, row->number); break;
+	case INTERVAL:
+		assert_true(o->has_checkpoint_interval);
+		assert_int_equal(o->checkpoint_interval, row->number);
+		break;
 	case SUBDIR: same_text(o->subdir, row->string); break;
 	case FSNAME: same_text(o->fsname, row->string); break;
 	case SUBTYPE: same_text(o->subtype, row->string); break;
