@@ -473,7 +473,141 @@ value() { # FILE NAME
 	getfattr --absolute-names --only-values -n "user.alcove.$2" "$1"
 }
 
-@test "attributes of our own: asked by name, never listed, and only the comment can be set" {
+own_params() { # ARCHIVE COMPRESSION CHUNKER_PARAMS
+	setfattr -n user.alcove.compression -v "$2" "$MNT/new/$1"
+	setfattr -n user.alcove.chunker_params -v "$3" "$MNT/new/$1"
+}
+
+# The ids of an archive as borg makes it in this repository, from the same files.
+same_cuts() { # ARCHIVE SOURCE CHUNKER_PARAMS
+	(cd "$2" && b12 create --chunker-params "$3" ../repo::like . 2>/dev/null)
+	diff <("$PYTHON" "$E2E/content_ids.py" repo "$1") <("$PYTHON" "$E2E/content_ids.py" repo like)
+	b12 delete repo::like 2>/dev/null
+}
+
+told_params() { # ARCHIVE
+	b12 info --json "repo::$1" 2>/dev/null | jq -c '.archives[0].chunker_params'
+}
+
+@test "two archives of one mount, each compressed and cut in its own way" {
+	local i name
+	mkdir src
+	head -c 3000000 /dev/urandom >src/random
+	seq 1 700000 >src/text
+	truncate -s 3000000 src/hole
+	printf x >src/small
+	for name in a b c; do
+		cp -a src "src-$name"
+		sed -i "s/\$/ $name/" "src-$name/text"
+	done
+	make_repo "$ALCOVE" repokey
+	mount_it -o 'rw,chunker_params=12\,20\,15\,4095,compression=none' repo
+	mkdir "$MNT"/new/{a,b,c}
+	[[ $(value "$MNT/new/a" compression) == none ]]
+	[[ $(value "$MNT/new/a" chunker_params) == buzhash,12,20,15,4095 ]]
+	own_params a zstd,19 10,16,12,1023
+	own_params b auto,lzma,6 fixed,65536
+	[[ $(value "$MNT/new/a" compression) == zstd,19 ]]
+	[[ $(value "$MNT/new/b" compression) == auto,lzma,6 ]]
+	[[ $(value "$MNT/new/b" chunker_params) == fixed,65536 ]]
+	[[ $(value "$MNT/new/c" chunker_params) == buzhash,12,20,15,4095 ]]
+	[[ -z $(getfattr --absolute-names -d -m - "$MNT/new/a") ]]
+	for i in random text small hole; do
+		for name in a b c; do
+			cp --sparse=always "src-$name/$i" "$MNT/new/$name/$i"
+		done
+	done
+	for name in a b c; do mv "$MNT/new/$name" "$MNT/"; done
+	sleep 2 # until the kernel asks the archive
+	[[ $(value "$MNT/a" chunker_params) == buzhash,10,16,12,1023 ]]
+	[[ $(value "$MNT/b" chunker_params) == fixed,65536 ]]
+	run ! value "$MNT/a" compression
+	run ! setfattr -n user.alcove.chunker_params -v default "$MNT/a"
+	[[ $output == *'Read-only file system'* ]]
+	unmounted
+	[[ $(told_params a) == '["buzhash",10,16,12,1023]' ]]
+	[[ $(told_params b) == '["fixed",65536,0]' ]]
+	[[ $(told_params c) == '["buzhash",12,20,15,4095]' ]]
+	same_cuts a src-a 10,16,12,1023
+	same_cuts b src-b fixed,65536
+	same_cuts c src-c 12,20,15,4095
+	clean
+	# csize of the text: none is as long as it is, the others a fraction.
+	(($(b12 list --format '{csize}{NL}' repo::c text) > $(stat -c %s src-c/text)))
+	for name in a b; do
+		(($(b12 list --format '{csize}{NL}' "repo::$name" text) * 2 < $(stat -c %s "src-$name/text")))
+	done
+	for name in a b c; do
+		rm -rf out && mkdir out && (cd out && b12 extract "../repo::$name")
+		diff -r out "src-$name"
+	done
+}
+
+@test "parameters of one archive: what borg refuses, back to the mount's, files that are there, the next mount" {
+	local bad
+	start
+	mkdir "$MNT"/new/{a,b}
+	for bad in 19,23,24,4095 5,23,21,4095 fixed,1 buzhash,1 x ''; do
+		run ! setfattr -n user.alcove.chunker_params -v "$bad" "$MNT/new/a"
+		[[ $output == *'Invalid argument'* ]] || fail "$bad: $output"
+	done
+	for bad in zstd,23 lz5 auto '' zlib,10; do
+		run ! setfattr -n user.alcove.compression -v "$bad" "$MNT/new/a"
+		[[ $output == *'Invalid argument'* ]] || fail "$bad: $output"
+	done
+	[[ $(value "$MNT/new/a" compression) == lz4 ]]
+	mkdir src srcb
+	for name in old fresh emptied; do head -c 2000000 /dev/urandom >"src/$name"; done
+	head -c 2000000 /dev/urandom >srcb/file
+	head -c 1000000 src/old >"$MNT/new/a/old"
+	cp src/old "$MNT/new/a/emptied"
+	own_params a zstd fixed,131072
+	[[ $(value "$MNT/new/a" compression) == zstd,3 ]]
+	tail -c +1000001 src/old >>"$MNT/new/a/old" # goes on as it was begun
+	cp src/fresh "$MNT/new/a/fresh"
+	cp src/emptied "$MNT/new/a/emptied" # truncates it
+	setfattr -x user.alcove.compression "$MNT/new/a"
+	[[ $(value "$MNT/new/a" compression) == lz4 ]]
+	own_params b lzma 10,17,13,511
+	head -c 900000 srcb/file >"$MNT/new/b/part"
+	sync "$MNT/new/b/part"
+	umount_it # b and a are published, as they were written to
+	[[ $(told_params a) == '["fixed",131072,0]' ]]
+	(cd src && b12 create --chunker-params fixed,131072 ../repo::fixed fresh emptied 2>/dev/null)
+	(cd src && b12 create ../repo::default old 2>/dev/null)
+	diff <("$PYTHON" "$E2E/content_ids.py" repo a) \
+		<(for name in fixed default; do "$PYTHON" "$E2E/content_ids.py" repo "$name"; done | sort -u)
+	mount_rw on_umount=checkpoint
+	mkdir "$MNT/new/d" && own_params d lzma 10,17,13,511
+	cp srcb/file "$MNT/new/d/one"
+	umount_it
+	mount_rw
+	[[ $(value "$MNT/new/d" chunker_params) == buzhash,10,17,13,511 ]]
+	[[ $(value "$MNT/new/d" compression) == lz4 ]] # is not kept
+	cp src/fresh "$MNT/new/d/two"
+	mv "$MNT/new/d" "$MNT/"
+	unmounted
+	[[ $(told_params d) == '["buzhash",10,17,13,511]' ]]
+	mkdir both && cp srcb/file both/one && cp src/fresh both/two
+	same_cuts d both 10,17,13,511
+	clean
+}
+
+@test "checkpoints come as often as they are asked for" {
+	make_repo "$ALCOVE" repokey
+	mount_it -o rw --checkpoint-interval 1 repo
+	mkdir "$MNT/new/a" && cp /bin/ls "$MNT/new/a/"
+	within 10 sh -c "'$ALCOVE' --bypass-lock list --short --consider-checkpoints repo | grep -qx a.checkpoint"
+	unmounted
+	mount_rw checkpoint_interval=0
+	mkdir "$MNT/new/b" && cp /bin/ls "$MNT/new/b/"
+	sleep 3
+	[[ $("$ALCOVE" list --bypass-lock --short --consider-checkpoints repo) != *b.checkpoint* ]]
+	unmounted
+	run ! mount_it -o rw,checkpoint_interval=5m repo
+}
+
+@test "attributes of our own: asked by name, never listed, and only some can be set" {
 	start
 	mkdir "$MNT/new/a" && head -c 5000000 /dev/urandom >"$MNT/new/a/f"
 	setfattr -n user.alcove.comment -v 'what it is' "$MNT/new/a"
