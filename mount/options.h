@@ -23,7 +23,7 @@ struct mount_options {
 	/* ours */
 	uint64_t cache_size; /* bytes of chunks in memory; 0: the default */
 	char *subdir;        /* NULL: the root */
-	bool writable, manage;
+	bool read_only, manage;
 	bool keep_lock;                     /* of the repository, once something was written */
 	char *staging;                      /* name of the staging directory; NULL: "new" */
 	char *compression, *chunker_params; /* as on the command line; NULL: the defaults */
@@ -31,7 +31,7 @@ struct mount_options {
 	unsigned checkpoint_interval; /* seconds; 0: none but those that are asked for */
 	char *spill;                  /* directory; NULL: TMPDIR */
 	char *resume;                 /* an archive to be staged again; NULL */
-	char *on_umount;              /* \"publish\" (NULL), \"checkpoint\" */
+	char *on_umount;              /* "publish" (NULL), "checkpoint" */
 	/* libfuse's */
 	char *fsname;  /* NULL: "borgfs", by which front ends find our mounts */
 	char *subtype; /* NULL: "alcove" */

@@ -95,7 +95,7 @@ chunk_is_lost() {
 	locate "$T/repo" archive a
 	flip "$FILE" $((OFFSET + 100))
 	mount_it "$T/repo"
-	[[ $(ls "$MNT" | tr '\n' ' ') == 'a b ' ]]
+	[[ $(shown_at | tr '\n' ' ') == 'a b ' ]]
 	run ! ls "$MNT/a"
 	[[ $output == *'Input/output error'* ]]
 	cmp src/other "$MNT/b/other"
@@ -112,7 +112,7 @@ chunk_is_lost() {
 	locate "$T/repo" manifest
 	flip "$FILE" $((OFFSET + 60))
 	sleep 3
-	[[ $(ls "$MNT" | tr '\n' ' ') == 'a b ' ]]
+	[[ $(shown_at | tr '\n' ' ') == 'a b ' ]]
 	cmp src/other "$MNT/b/other"
 	mkdir second
 	EXPECT_LINES=2 expect 2 '.' "$ALCOVE" mount "$T/repo" second

@@ -9,7 +9,7 @@ shown() {
 	golden "$1"
 	mapfile -t archives < <(archives_of "$1")
 	mount_it --consider-checkpoints "$GOLDEN_REPO"
-	[[ $(ls "$MNT" | sort) == "$(printf '%s\n' "${archives[@]}" | sort)" ]]
+	[[ $(shown_at | sort) == "$(printf '%s\n' "${archives[@]}" | sort)" ]]
 	for archive in "${archives[@]}"; do
 		"$PYTHON" "$E2E/golden.py" "$1" "$archive" "$MNT/$archive"
 		mkdir -p "$T/out/$archive"
@@ -52,18 +52,18 @@ for line in open(sys.argv[1]):
 @test "misc-appendonly: no archives" {
 	golden misc-appendonly
 	mount_it "$GOLDEN_REPO"
-	[[ -z $(ls -A "$MNT") ]]
+	[[ -z $(shown_at) ]]
 }
 
 @test "misc-checkpoint: uncommitted segments are not read, part files and checkpoints are hidden" {
 	golden misc-checkpoint
 	mount_it "$GOLDEN_REPO"
-	[[ $(ls "$MNT") == parts ]]
+	[[ $(shown_at) == parts ]]
 	[[ $(ls "$MNT/parts") == stdin ]]
 	[[ $(sha256sum <"$MNT/parts/stdin") == "$(cd "$T" && b12 extract --stdout "$GOLDEN_REPO::parts" | sha256sum)" ]]
 	umount_it
 	mount_it --consider-checkpoints "$GOLDEN_REPO"
-	[[ $(ls "$MNT" | tr '\n' ' ') == 'killed.checkpoint parts ' ]]
+	[[ $(shown_at | tr '\n' ' ') == 'killed.checkpoint parts ' ]]
 }
 
 @test "misc-repaired: zeros are not passed off as content" {
@@ -86,7 +86,7 @@ for line in open(sys.argv[1]):
 @test "misc-stale-archive-tam: the archive is refused, the mount is not" {
 	golden misc-stale-archive-tam
 	mount_it "$GOLDEN_REPO"
-	[[ $(ls "$MNT") == renamed ]]
+	[[ $(shown_at) == renamed ]]
 	run ! ls "$MNT/renamed"
 	umount_it
 	expect 2 'Data integrity error' "$ALCOVE" list "$GOLDEN_REPO::renamed"

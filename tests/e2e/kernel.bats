@@ -374,7 +374,7 @@ flags_of() {
 		b12 delete "$T/repo::a"
 		b12 compact --threshold 0 "$T/repo"
 		within 5 not test -e "$MNT/a"
-		[[ $(ls "$MNT") == other ]]
+		[[ $(shown_at) == other ]]
 		for command in 'ls .' 'cat deep' 'cat ../../big' 'ls ..' 'stat deep' 'cat never' 'ls ../../..'; do
 			status=0
 			timeout 10 $command >"$T/out" 2>"$T/err" || status=$?
@@ -468,7 +468,7 @@ is_in() { # PROCESS FOLDER
 		[[ -z $somebody ]] || kill "${PIDS[1]}"
 	done
 	PIDS=()
-	[[ -z $(ls -A "$MNT") ]]
+	[[ -z $(shown_at) ]]
 	mount_it "$T/repo"
 	right
 }

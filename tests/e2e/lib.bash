@@ -86,6 +86,11 @@ mount_it() { # [OPTION...] REPOSITORY[::ARCHIVE]
 	mounted "$MNT" || fail "not mounted: $*"
 }
 
+# The names at the mount's root, but for the staging directory.
+shown_at() { # [MOUNT POINT]
+	ls -A "${1:-$MNT}" | sed '/^new$/d'
+}
+
 umount_it() {
 	"$ALCOVE" umount "${1:-$MNT}"
 	within 5 not mounted "${1:-$MNT}"

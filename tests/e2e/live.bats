@@ -12,17 +12,17 @@ setup() {
 
 @test "archives appear and vanish within 5 s, by whoever" {
 	mount_it "$T/repo"
-	[[ $(ls "$MNT") == keep ]]
+	[[ $(shown_at) == keep ]]
 	not test -e "$MNT/later"
 	(cd "$T/src" && b12 create "$T/repo::later" hello)
 	within 5 test -f "$MNT/later/hello"
-	[[ $(ls "$MNT" | tr '\n' ' ') == 'keep later ' ]]
+	[[ $(shown_at | tr '\n' ' ') == 'keep later ' ]]
 	b14 rename "$T/repo::later" other
 	within 5 test -d "$MNT/other"
 	within 5 not test -e "$MNT/later"
 	b12 delete "$T/repo::other"
 	within 5 not test -e "$MNT/other"
-	[[ $(ls "$MNT") == keep ]]
+	[[ $(shown_at) == keep ]]
 	same_tree "$T/src" "$MNT/keep"
 }
 
@@ -114,7 +114,7 @@ stopped_or_gone() {
 		cp "$T/copy/data/0/$f" "$T/repo/data/0/"
 	done
 	sleep 3
-	[[ $(ls "$MNT") == keep ]]
+	[[ $(shown_at) == keep ]]
 	[[ $("$ALCOVE" list --short "$T/repo") == keep ]]
 	same_tree "$T/src" "$MNT/keep"
 }

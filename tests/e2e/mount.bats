@@ -68,7 +68,7 @@ agrees() { # BORG MODE [create options]
 	[[ $(stat -c '%F %a' "$MNT/a/deep/er") == 'directory 755' ]]
 }
 
-@test "the mount is read-only, and says who it is" {
+@test "archives are read-only, with -o ro all of it is, and the mount says who it is" {
 	make_repo b12 none
 	mkdir src
 	echo x >src/f
@@ -77,15 +77,21 @@ agrees() { # BORG MODE [create options]
 	run ! touch "$MNT/a/new-file"
 	run ! rm "$MNT/a/f"
 	run ! mkdir "$MNT/a/d"
+	rmdir "$MNT/a" && return 1
 	awk -v m="$MNT" '$5 == m' /proc/self/mountinfo >"$T/line"
 	grep -q 'fuse.alcove' "$T/line"
+	grep -qE '[ ,]rw[ ,]' "$T/line"
+	umount_it
+	mount_it -o ro "$T/repo"
+	run ! mkdir "$MNT/new"
+	awk -v m="$MNT" '$5 == m' /proc/self/mountinfo >"$T/line"
 	grep -qE '[ ,]ro[ ,]' "$T/line"
 }
 
-@test "an empty repository is an empty directory" {
+@test "an empty repository is a directory with nothing but new/" {
 	make_repo b12 repokey
 	mount_it "$T/repo"
-	[[ -z $(ls -A "$MNT") ]]
+	[[ -z $(shown_at) ]]
 }
 
 @test "statfs has real figures" {

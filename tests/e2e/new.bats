@@ -4,7 +4,7 @@
 load lib
 
 mount_rw() { # [OPTION]
-	mount_it -o "rw${1:+,$1}" repo
+	mount_it ${1:+-o "$1"} repo
 }
 
 start() { # [MODE]
@@ -252,15 +252,21 @@ without_flags() { # DIRECTORY
 	b12 list repo
 }
 
-@test "without rw, and where the repository cannot be written, there is no new/" {
+@test "with ro, and where the repository cannot be written, there is no new/" {
 	make_repo "$ALCOVE" repokey
-	mount_it repo
+	mount_it -o ro repo
 	[[ -z $(ls "$MNT") ]]
 	run ! mkdir "$MNT/new"
 	umount_it
 	"$ALCOVE" create repo::a /etc/hostname
-	mount_it -o rw repo::a
+	mount_it repo::a
 	[[ $(ls "$MNT") == etc ]]
+	umount_it
+	mount_it -o versions repo
+	[[ $(ls "$MNT") == etc ]]
+	umount_it
+	mount_it -o rw repo
+	[[ $(ls "$MNT") == $'a\nnew' ]]
 	umount_it
 	mount --bind repo repo && mount -o remount,bind,ro repo
 	mount_rw
@@ -424,7 +430,7 @@ without_flags() { # DIRECTORY
 		[[ $kind == disk ]] || limit=(--storage-quota 60M)
 		"$ALCOVE" init -e repokey "${limit[@]}" small/repo 2>/dev/null
 		"$ALCOVE" config small/repo max_segment_size 1000000 # one must be free, for a commit to be begun
-		mount_it -o rw small/repo
+		mount_it small/repo
 		mkdir "$MNT/new/a"
 		head -c 20000000 /dev/urandom >keep
 		cp keep "$MNT/new/a/keep"

@@ -21,7 +21,7 @@ setup() {
 }
 
 names() {
-	find "$MNT" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | tr '\n' ' '
+	shown_at | sort | tr '\n' ' '
 }
 
 @test "archive selection" {
@@ -156,7 +156,7 @@ names() {
 		(cd src && b12 create "$T/repo::$name" docs/plan.txt)
 	done
 	mount_it "$T/repo"
-	[[ $(find "$MNT" -mindepth 1 -maxdepth 1 | wc -l) == 7 ]]
+	[[ $(shown_at | wc -l) == 7 ]]
 	[[ -f "$MNT/a b/docs/plan.txt" && -f "$MNT/ü/docs/plan.txt" ]]
 	for f in "$MNT"/*/docs/plan.txt; do
 		[[ -s $f ]]
