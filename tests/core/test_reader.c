@@ -8,11 +8,13 @@
 #include "tests/support/golden.h"
 #include "tests/support/tap.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
 #include "core/archive/item_stream.h"
 #include "core/base/table.h"
+#include "core/codec/chunker.h"
 
 static bool answer_from_environment(void *arg, const char *msgid, const char *text,
 				    const char *false_text, const char *env_name)
@@ -291,10 +293,57 @@ static void wrong_passphrase(void **state)
 	golden_close(g);
 }
 
+/* As Borg 1.1, 1.2 and 1.4 packed them, and what no Borg did. */
+static void an_archive_tells_its_chunker(void **state)
+{
+	static const struct {
+		const char *packed;
+		size_t len;
+		const char *want; /* NULL: none that is known */
+	} rows[] = {
+#define PACKED(text, want) { text, sizeof(text) - 1, want }
+		PACKED("", NULL),
+		PACKED("\x94\x13\x17\x15\xcd\x0f\xff", "buzhash,19,23,21,4095"),
+		PACKED("\x95\xa7"
+		       "buzhash\x0a\x17\x10\xcd\x0f\xff",
+		       "buzhash,10,23,16,4095"),
+		PACKED("\x93\xa5"
+		       "fixed\xce\x00\x40\x00\x00\x00",
+		       "fixed,4194304"),
+		PACKED("\x93\xa5"
+		       "fixed\xcd\x10\x00\xcd\x02\x00",
+		       "fixed,4096,512"),
+		PACKED("\x93\xa5"
+		       "other\x01\x02",
+		       NULL),
+		PACKED("\x95\xa5"
+		       "fixed\x13\x17\x15\x20",
+		       NULL),
+		PACKED("\x94\x13\x17\x15\xa1x", NULL),
+		PACKED("\x94\x13\x17\x15\xcf\x00\x00\x00\x01\x00\x00\x00\x00", NULL),
+		PACKED("\x94\x13\x17", NULL),
+		PACKED("\x90", NULL),
+#undef PACKED
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct archive a = { .chunker_params = { (const uint8_t *)rows[i].packed,
+							 rows[i].len } };
+		char text[CHUNKER_PARAMS_TEXT];
+		struct chunker_params p;
+
+		assert_int_equal(archive_chunker_params(&a, &p), rows[i].want ? 0 : -ENODATA);
+		if (rows[i].want)
+			assert_string_equal(chunker_params_format(&p, text), rows[i].want);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(golden_repositories),
+		cmocka_unit_test(an_archive_tells_its_chunker),
 		cmocka_unit_test(wrong_passphrase),
 	};
 
