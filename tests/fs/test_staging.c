@@ -452,6 +452,10 @@ static void parameters_of_its_own(void **state)
 	assert_int_equal(set_own(&s, d, compression, NULL), -EINVAL);
 	expect_own(&s, a, chunker, "fixed,4096");
 	assert_int_equal(set_own(&s, a, compression, NULL), 0);
+	assert_int_equal(set_own(&s, a, "user.alcove.comment", "why"), 0);
+	expect_own(&s, a, "user.alcove.comment", "why");
+	assert_int_equal(set_own(&s, a, "user.alcove.comment", NULL), 0);
+	expect_own(&s, a, "user.alcove.comment", "");
 	expect_own(&s, a, compression, "lz4");
 	close_scene(&s, false,
 		    "-a: left as a checkpoint: the mount was not simply unmounted;"
