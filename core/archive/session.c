@@ -499,19 +499,21 @@ static void commit_index(struct session *s, const struct chunk_id *hash)
 	}
 }
 
+/* What is committed is there, whether or not this host can note when it was. */
 static int remember(struct session *s, struct err *e)
 {
+	struct err why = ERR_INIT;
 	struct manifest *m;
 	int rc = reader_reload(s->reader, NULL, e);
 
 	if (rc < 0)
 		return rc;
 	m = reader_manifest(s->reader);
-	rc = security_save(s->reader->repo, s->reader->key, m->timestamp, e);
+	if (security_save(s->reader->repo, s->reader->key, m->timestamp, &why) < 0)
+		log_warning(logger, "%s", why.msg);
 	manifest_draft_free(s->draft);
 	s->draft = NULL;
-	if (rc == 0)
-		rc = manifest_draft_new(&s->draft, m, e);
+	rc = manifest_draft_new(&s->draft, m, e);
 	reader_manifest_unref(s->reader, m);
 	return rc;
 }
