@@ -25,8 +25,10 @@ import sys
 import tempfile
 
 from fault_scenarios import SCENARIOS
+from fault_staging import SCENARIOS as OF_MOUNTS
 from fault_work import INTERRUPTS, KINDS, Work, Wrong, changes_of, once, seconds_of
 
+SCENARIOS = {**SCENARIOS, **OF_MOUNTS}
 FEW = 6  # runs that are not worth a worker
 
 

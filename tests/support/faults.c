@@ -14,6 +14,7 @@
  *   FAULTS_DISK    the copy, or unset       FAULTS_LOSE  all (default), or half: of what is not
  *   FAULTS_SEED    for half                              synced, a random part has reached the disk
  *   FAULTS_LOG     file for a line a call: number, call, path
+ *   FAULTS_OFF     once there is such a file, no call fails any more
  *
  * The copy may be one that an earlier program has left behind: what it lacks, nobody has synced.
  *
@@ -80,6 +81,7 @@ static struct {
 	unsigned long count, n;
 	unsigned long then;
 	bool kill, interrupt, from_on, half;
+	char off[PATH_MAX]; /* "": none */
 	int error;
 	uint64_t random;
 } f = { .lock = PTHREAD_MUTEX_INITIALIZER, .nodes_fd = -1, .log_fd = -1 };
@@ -534,6 +536,11 @@ static void note(const char *call, const char *path)
 		die("log");
 }
 
+static bool is_switched_off(void)
+{
+	return f.off[0] && syscall(SYS_faccessat, AT_FDCWD, f.off, F_OK) == 0;
+}
+
 /* One changing call more: what becomes of it? */
 static enum fault tick(const char *call, const char *path, bool takes_room)
 {
@@ -547,7 +554,7 @@ static enum fault tick(const char *call, const char *path, bool takes_room)
 		return f.kill ? FAULT_KILL : FAULT_INTERRUPT;
 	if (f.from_on && f.error == ENOSPC && !takes_room)
 		return FAULT_NONE;
-	return FAULT_ERROR;
+	return is_switched_off() ? FAULT_NONE : FAULT_ERROR;
 }
 
 static enum fault tick_fd(const char *call, int fd, bool takes_room)
@@ -593,6 +600,7 @@ __attribute__((constructor)) void faults_begin(void)
 	const char *disk = getenv("FAULTS_DISK"), *mode = getenv("FAULTS_MODE");
 	const char *lose_what = getenv("FAULTS_LOSE"), *seed = getenv("FAULTS_SEED");
 	const char *log = getenv("FAULTS_LOG"), *then = getenv("FAULTS_THEN");
+	const char *off = getenv("FAULTS_OFF");
 	struct rlimit files;
 	char nodes[PATH_MAX];
 	struct node *top;
@@ -608,6 +616,7 @@ __attribute__((constructor)) void faults_begin(void)
 	f.then = then ? strtoul(then, NULL, 10) : 0;
 	f.error = strncmp(mode, "EIO", 3) == 0 ? EIO : ENOSPC;
 	f.from_on = strchr(mode, '+') != NULL;
+	snprintf(f.off, sizeof(f.off), "%s", off ? off : "");
 	f.half = lose_what && strcmp(lose_what, "half") == 0;
 	f.random = (seed ? strtoull(seed, NULL, 10) : 0) * 0x9E3779B97F4A7C15U | 1;
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
