@@ -307,22 +307,27 @@ static int publish(struct change *c, struct err *e)
 	return 0;
 }
 
+static bool is_in_archive(uint64_t dir)
+{
+	return dir != VIEW_ROOT && !is_staged(dir);
+}
+
 /* How a rename is to be understood: the function, or NULL with *rc. */
 static change_apply *rename_kind(const struct change *c, int *rc)
 {
 	*rc = 0;
 	if (is_staged(c->node) && is_staged(c->other))
 		return rename_staged;
-	if (c->flags & RENAME_EXCHANGE)
+	if (is_in_archive(c->node) || is_in_archive(c->other))
+		*rc = -EROFS;
+	else if (c->flags & RENAME_EXCHANGE)
 		*rc = -EINVAL;
 	else if (is_top(c, c->node) && c->other == VIEW_ROOT)
 		return publish;
 	else if (c->node == VIEW_ROOT && c->other == VIEW_ROOT && c->mount->manage)
 		return rename_archive;
-	else if (c->other == VIEW_ROOT || c->node == VIEW_ROOT)
-		*rc = -EPERM;
 	else
-		*rc = -EROFS;
+		*rc = -EPERM;
 	return NULL;
 }
 

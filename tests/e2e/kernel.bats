@@ -438,9 +438,14 @@ flags_of() {
 	rich_tree "$T/src"
 	make_repo b12 none
 	(cd "$T/src" && b12 create "$T/repo::a" .)
-	mount_it "$T/repo"
+	mount_it -o ro "$T/repo"
 	kernel readonly "$MNT/a/hello" "$MNT/a/emptydir"
 	kernel readonly "$MNT/a/hello" "$MNT/a"
+	same_tree "$T/src" "$MNT/a"
+	umount_it
+	mount_it "$T/repo"
+	kernel readonly "$MNT/a/hello" "$MNT/a/emptydir" beside-new
+	kernel readonly "$MNT/a/hello" "$MNT/a" beside-new
 	same_tree "$T/src" "$MNT/a"
 }
 
