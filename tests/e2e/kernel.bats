@@ -444,8 +444,8 @@ flags_of() {
 	same_tree "$T/src" "$MNT/a"
 	umount_it
 	mount_it "$T/repo"
-	kernel readonly "$MNT/a/hello" "$MNT/a/emptydir" beside-new
-	kernel readonly "$MNT/a/hello" "$MNT/a" beside-new
+	kernel readonly "$MNT/a/hello" "$MNT/a/emptydir" folder
+	kernel readonly "$MNT/a/hello" "$MNT/a" archive
 	same_tree "$T/src" "$MNT/a"
 }
 

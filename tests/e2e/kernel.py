@@ -238,8 +238,10 @@ def readonly(file, folder, beside_new=''):
         except OSError as e:
             if e.errno != errno.EROFS:
                 wrong.append('%s: %s' % (name, errno.errorcode[e.errno]))
-    if beside_new:  # the kernel answers these two by itself, as the mount can be written
-        wrong = [w for w in wrong if w not in ('access W_OK: done', 'open O_TMPFILE: ENOTSUP')]
+    # What the kernel answers by itself, as the mount can be written; and who may remove an archive is another matter.
+    others = {'': [], 'folder': ['access W_OK: done', 'open O_TMPFILE: ENOTSUP']}
+    others['archive'] = others['folder'] + ['renameat2 RENAME_EXCHANGE: EINVAL', 'rmdir: EPERM']
+    wrong = [w for w in wrong if w not in others[beside_new]]
     # Through descriptors that are open for reading only, the kernel speaks of the descriptor.
     for name, call in {'write': lambda: os.write(fd, b'x'), 'ftruncate': lambda: os.ftruncate(fd, 0),
                        'fallocate': lambda: os.posix_fallocate(fd, 0, 10),
