@@ -173,6 +173,7 @@ class Staging(Program):
 
     def command(self, fault):
         start = time.monotonic()
+        self.at, self.kind = fault[:2]
         mount = Mount(self, fault)
         try:
             outcome = self.play_steps(mount, fault[1] in [*KILLS, 'time'])
@@ -211,12 +212,12 @@ class Staging(Program):
         error = attempt(step)
         if isinstance(error, FileExistsError):
             self.twice = True
-            print('told: published, though the rename has failed: %s' % before)
+            print('told: published, though the rename has failed: %s at %d: %s' % (self.kind, self.at, before.strerror))
             return None
         with open(mount.said, errors='replace') as f:
             if not error or 'staged content is lost' not in f.read():
                 return error
-        print('told: content that was accepted is lost: %s' % before)
+        print('told: content that was accepted is lost: %s at %d' % (self.kind, self.at))
         shutil.rmtree(mount.places(self.name)[0])
         os.mkdir(mount.places(self.name)[0])
         self.copy(0, self.copied, mount.places(self.name)[0])
