@@ -49,7 +49,7 @@ _alcove() {
 	help) options='mount umount init create list info extract export-tar import-tar delete prune compact rename check key config with-lock break-lock' ;;
 	esac
 	if [[ ${COMP_WORDS[COMP_CWORD - 1]} == -o ]]; then
-		options='versions allow_damaged_files ignore_permissions uid= gid= umask= subdir= cache_size= rw ro staging= on_umount= resume= keep_lock compression= chunker_params= checkpoint_interval= spill= allow_other allow_root fsname= nodev nosuid noexec'
+		options='versions allow_damaged_files ignore_permissions uid= gid= umask= subdir= cache_size= rw ro manage removal_timeout= staging= on_umount= resume= keep_lock compression= chunker_params= checkpoint_interval= spill= allow_other allow_root fsname= nodev nosuid noexec'
 	elif [[ $command && $cur != -* && ${COMP_WORDS[COMP_CWORD - 1]} != key && $command != help ]]; then
 		compopt -o filenames -o nospace 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")

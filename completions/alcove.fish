@@ -52,7 +52,7 @@ complete -c alcove -n $patterns -l patterns-from -r -d 'Include or exclude'
 
 complete -c alcove -n '__fish_seen_subcommand_from mount' -s f -l foreground -d 'Stay in the foreground'
 complete -c alcove -n '__fish_seen_subcommand_from mount' -s c -l checkpoint-interval -x -d 'Seconds'
-complete -c alcove -n '__fish_seen_subcommand_from mount' -s o -x -d 'Mount options' -a 'versions allow_damaged_files ignore_permissions uid= gid= umask= subdir= cache_size= rw ro staging= on_umount= resume= keep_lock compression= chunker_params= checkpoint_interval= spill= allow_other allow_root fsname= nodev nosuid noexec'
+complete -c alcove -n '__fish_seen_subcommand_from mount' -s o -x -d 'Mount options' -a 'versions allow_damaged_files ignore_permissions uid= gid= umask= subdir= cache_size= rw ro manage removal_timeout= staging= on_umount= resume= keep_lock compression= chunker_params= checkpoint_interval= spill= allow_other allow_root fsname= nodev nosuid noexec'
 complete -c alcove -n '__fish_seen_subcommand_from list info' -l json -d 'As JSON'
 complete -c alcove -n '__fish_seen_subcommand_from list' -l json-lines -d 'Items as JSON'
 complete -c alcove -n '__fish_seen_subcommand_from list' -l short -d 'Names only'

@@ -251,6 +251,7 @@ static int lookup(struct view *v, uint64_t dir, struct bytes name, struct view_e
 	if (rc < 0)
 		return mend(a, &seat, rc);
 	entry_of(a, &seat, &child, out);
+	out->entry = (uint64_t)at.number << 32 | index;
 	return 1;
 }
 
@@ -305,6 +306,7 @@ static int list_tree(struct archives *a, const struct seat *s, uint64_t after, v
 		if (rc < 0)
 			return rc;
 		entry_of(a, s, &child, &out);
+		out.entry = (uint64_t)s->number << 32 | index;
 		if (fn(arg, (struct bytes){ name.p, name.len - 1 }, &out, i + 1) != 0)
 			break;
 	}

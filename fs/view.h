@@ -33,6 +33,7 @@ struct view_entry {
 	struct stat st;    /* st_ino names the node */
 	bool settled;      /* these attributes hold as long as the view lives */
 	bool name_settled; /* and so does what the name means: for view_lookup(), absent too */
+	uint64_t entry; /* of view_lookup() and view_list(): this name, in an archive; else 0 */
 };
 
 /* One name of a directory, with a NUL behind it.  `cookie` (never 0) resumes the list behind it.
@@ -41,7 +42,8 @@ typedef int view_list_fn(void *arg, struct bytes name, const struct view_entry *
 			 uint64_t cookie);
 /* Called once, from a thread that may wait. */
 typedef void view_ready_fn(void *arg);
-/* `name` in `dir` no longer means what it meant; an empty name: the list of dir has changed. */
+/* `name` in `dir` no longer means what it meant; an empty name: the list of
+ * dir has changed, or an attribute of this node. */
 typedef void view_changed_fn(void *arg, uint64_t dir, struct bytes name);
 
 struct view_ops {

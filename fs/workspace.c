@@ -7,12 +7,15 @@
 
 #include "fs/workspace.h"
 
+#include "core/base/log.h"
 #include "core/base/thread.h"
 #include "fs/own_xattr.h"
+#include "fs/removal.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* Behind all archives: their numbers have 32 bits. */
 #define STAGING_COOKIE (UINT64_C(1) << 40)
@@ -22,8 +25,9 @@ struct workspace {
 	struct view *below;
 	struct staging *staging;
 	char *name;
-	struct mutex following; /* one at a time; guards what follows */
-	struct buf untold;      /* names in the root, each with a NUL; empty: the list itself */
+	struct removal *removal; /* NULL: nothing can be removed in an archive */
+	struct mutex following;  /* one at a time; guards what follows */
+	struct buf untold; /* names in the root, each with a NUL; empty: the list itself */
 	bool changed;
 };
 
@@ -110,6 +114,49 @@ static int list_root(struct workspace *w, uint64_t after, view_list_fn *fn, void
 	return rc;
 }
 
+/* --- inside an archive --- */
+
+static bool hides(struct workspace *w)
+{
+	return w->removal && removal_pending(w->removal);
+}
+
+static int archive_lookup(struct workspace *w, uint64_t dir, struct bytes name,
+			  struct view_entry *out, struct err *e)
+{
+	int rc = view_lookup(w->below, dir, name, out, e);
+
+	if (rc <= 0 || !hides(w) || !removal_hides(w->removal, out->entry))
+		return rc;
+	*out = (struct view_entry){ 0 }; /* for now: the kernel shall not remember it */
+	return 0;
+}
+
+struct shown_list {
+	struct workspace *workspace;
+	view_list_fn *fn;
+	void *arg;
+};
+
+static int pass_shown(void *arg, struct bytes name, const struct view_entry *entry,
+		      uint64_t cookie)
+{
+	const struct shown_list *l = arg;
+
+	return removal_hides(l->workspace->removal, entry->entry)
+		       ? 0
+		       : l->fn(l->arg, name, entry, cookie);
+}
+
+static int list_archive(struct workspace *w, uint64_t dir, uint64_t after, view_list_fn *fn,
+			void *arg, struct err *e)
+{
+	struct shown_list l = { .workspace = w, .fn = fn, .arg = arg };
+
+	return hides(w) ? view_list(w->below, dir, after, pass_shown, &l, e)
+			: view_list(w->below, dir, after, fn, arg, e);
+}
+
 /* --- questions --- */
 
 static int lookup(struct view *v, uint64_t dir, struct bytes name, struct view_entry *out,
@@ -122,7 +169,7 @@ static int lookup(struct view *v, uint64_t dir, struct bytes name, struct view_e
 	if (dir == VIEW_ROOT)
 		return root_lookup(w, name, out, e);
 	if (!is_staged(dir))
-		return view_lookup(w->below, dir, name, out, e);
+		return archive_lookup(w, dir, name, out, e);
 	rc = stage_lookup(stage_of(w), dir, name, &n);
 	out->name_settled = true;
 	if (rc == -ENOENT)
@@ -192,7 +239,7 @@ static int list(struct view *v, uint64_t dir, uint64_t after, view_list_fn *fn, 
 	if (dir == VIEW_ROOT)
 		return list_root(w, after, fn, arg, e);
 	if (!is_staged(dir))
-		return view_list(w->below, dir, after, fn, arg, e);
+		return list_archive(w, dir, after, fn, arg, e);
 	rc = stage_list(stage_of(w), dir, after, pass_child, &page);
 	buf_fini(&page.name);
 	if (rc == 0)
@@ -430,6 +477,139 @@ int workspace_link(struct view *v, uint64_t node, uint64_t dir, struct bytes nam
 	return rc;
 }
 
+/* --- removing what is in an archive --- */
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+bool workspace_hides(struct view *v)
+{
+	return hides(of(v));
+}
+
+static int found_one(void *arg, struct bytes name, const struct view_entry *entry,
+		     uint64_t cookie)
+{
+	(void)name, (void)entry, (void)cookie;
+	*(bool *)arg = true;
+	return 1;
+}
+
+static int check_empty(struct workspace *w, uint64_t dir, struct err *e)
+{
+	bool found = false;
+	int rc;
+
+	while ((rc = list_archive(w, dir, 0, found_one, &found, e)) == -EINPROGRESS)
+		await_archive(w->below, dir);
+	return rc == 0 && found ? -ENOTEMPTY : rc;
+}
+
+int workspace_hide(struct view *v, uint64_t parent, struct bytes name, bool dir, struct err *e)
+{
+	struct workspace *w = of(v);
+	struct view_entry entry;
+	int rc;
+
+	if (!w->removal)
+		return -EROFS;
+	while ((rc = archive_lookup(w, parent, name, &entry, e)) == -EINPROGRESS)
+		await_archive(w->below, parent);
+	if (rc <= 0)
+		return rc == 0 ? -ENOENT : rc;
+	if (dir != S_ISDIR(entry.st.st_mode))
+		return dir ? -ENOTDIR : -EISDIR;
+	rc = dir ? check_empty(w, entry.st.st_ino, e) : 0;
+	return rc == 0 ? removal_add(w->removal, parent, entry.entry, entry.st.st_ino, now_ms())
+		       : rc;
+}
+
+void workspace_begin_removal(struct view *v, struct bytes name, uint32_t *archive)
+{
+	struct workspace *w = of(v);
+	struct err err = ERR_INIT;
+	struct view_entry entry;
+
+	*archive = 0;
+	if (!w->removal || view_lookup(w->below, VIEW_ROOT, name, &entry, &err) <= 0)
+		return;
+	*archive = (uint32_t)(entry.st.st_ino >> 32);
+	removal_begin(w->removal, *archive);
+}
+
+void workspace_end_removal(struct view *v, uint32_t archive, bool gone)
+{
+	struct workspace *w = of(v);
+
+	if (w->removal)
+		removal_end(w->removal, archive, gone, now_ms());
+}
+
+struct name_search {
+	uint32_t archive;
+	struct buf name;
+};
+
+static int find_name(void *arg, struct bytes name, const struct view_entry *entry,
+		     uint64_t cookie)
+{
+	struct name_search *s = arg;
+
+	(void)cookie;
+	if (entry->st.st_ino >> 32 != s->archive)
+		return 0;
+	if (buf_append(&s->name, name.p, name.len) < 0)
+		s->name.len = 0;
+	return 1;
+}
+
+/* No line for an archive that is not listed any more: another program has deleted it. */
+static void say_lapsed(struct workspace *w, const struct removed *d)
+{
+	struct name_search s = { .archive = d->archive };
+	struct err err = ERR_INIT;
+
+	if (view_list(w->below, VIEW_ROOT, 0, find_name, &s, &err) == 0 && s.name.len > 0)
+		log_warning("borg.fuse",
+			    "%.*s: an archive can only be removed as a whole: nothing was "
+			    "deleted, and what was removed in it shows again",
+			    (int)s.name.len, (const char *)s.name.p);
+	buf_fini(&s.name);
+}
+
+static void tell_nodes(const struct table *t, bool keys, view_changed_fn *fn, void *arg)
+{
+	const void *key;
+	void *value;
+	size_t cursor = 0;
+	uint64_t node;
+
+	while (table_next(t, &cursor, &key, &value)) {
+		memcpy(&node, keys ? key : value, sizeof(node));
+		fn(arg, node, (struct bytes){ 0 });
+	}
+}
+
+/* The kernel believes lists, and numbers of links, that it has seen shrink. */
+static void show_again(struct workspace *w, bool all, view_changed_fn *fn, void *arg)
+{
+	struct removed *d;
+
+	while (w->removal && (d = removal_lapse(w->removal, now_ms(), all))) {
+		say_lapsed(w, d);
+		if (fn) {
+			tell_nodes(&d->nodes, false, fn, arg);
+			tell_nodes(&d->dirs, true, fn, arg);
+		}
+		removed_free(d);
+	}
+}
+
 /* --- following --- */
 
 static void keep_for_later(void *arg, uint64_t dir, struct bytes name)
@@ -488,6 +668,7 @@ static int refresh(struct view *v, view_changed_fn *fn, void *arg, struct err *e
 	}
 	if (changed)
 		fn(arg, VIEW_ROOT, (struct bytes){ 0 });
+	show_again(w, false, fn, arg);
 	return rc < 0 ? rc : changed;
 }
 
@@ -497,6 +678,8 @@ static void close_workspace(struct view *v)
 {
 	struct workspace *w = of(v);
 
+	show_again(w, true, NULL, NULL);
+	removal_free(w->removal);
 	view_free(w->below);
 	mutex_fini(&w->following);
 	buf_fini(&w->untold);
@@ -526,6 +709,12 @@ int workspace_open(struct view **out, struct view *below, struct staging *stagin
 	struct workspace *w = calloc(1, sizeof(*w));
 
 	if (!w || !(w->name = strdup(options->name))) {
+		free(w);
+		view_free(below);
+		return err_nomem(e, "view");
+	}
+	if (options->removal_s > 0 && !(w->removal = removal_new(options->removal_s))) {
+		free(w->name);
 		free(w);
 		view_free(below);
 		return err_nomem(e, "view");

@@ -15,6 +15,8 @@
 
 struct workspace_options {
 	const char *name; /* of the staging directory */
+	unsigned
+		removal_s; /* names in archives can be removed, and show again after so long; 0: not */
 };
 
 /* `below` is the workspace's from now on, also when this fails; the staging outlives it. */
@@ -34,6 +36,17 @@ int workspace_content(struct view *v, uint64_t node, struct content *out, struct
  */
 int workspace_link(struct view *v, uint64_t node, uint64_t dir, struct bytes name,
 		   struct stage_node *out, struct err *e);
+
+/*
+ * A name inside an archive is hidden, a directory where `dir` says so and only an empty one; the archive
+ * stays as it is (removal.h).  Waits.  -EROFS not here; -ENOENT, -ENOTDIR, -EISDIR, -ENOTEMPTY.
+ */
+int workspace_hide(struct view *v, uint64_t parent, struct bytes name, bool dir, struct err *e);
+/* May a list that was given out change?  One atomic load. */
+bool workspace_hides(struct view *v);
+/* Around the removal of an archive: *archive is what the second call wants. */
+void workspace_begin_removal(struct view *v, struct bytes name, uint32_t *archive);
+void workspace_end_removal(struct view *v, uint32_t archive, bool gone);
 
 static inline bool is_staged(uint64_t node)
 {

@@ -162,7 +162,8 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_err(req, ENOSYS); /* from now on the kernel opens by itself */
 		return;
 	}
-	fi->keep_cache = ino != VIEW_ROOT && !is_staged(ino);
+	fi->keep_cache =
+		ino != VIEW_ROOT && !is_staged(ino) && !(m->manage && workspace_hides(m->view));
 	fi->cache_readdir = fi->keep_cache;
 	fuse_reply_open(req, fi);
 }

@@ -204,8 +204,12 @@ static void follow(struct change *c, struct bytes name)
 /* -o manage: an archive goes with its directory, whatever is in it. */
 static int remove_archive(struct change *c, struct err *e)
 {
-	int rc = staging_remove_archive(c->mount->staging, c->name, e);
+	uint32_t archive;
+	int rc;
 
+	workspace_begin_removal(c->mount->view, c->name, &archive);
+	rc = staging_remove_archive(c->mount->staging, c->name, e);
+	workspace_end_removal(c->mount->view, archive, rc == 0);
 	if (rc < 0)
 		return rc;
 	follow(c, (struct bytes){ 0 });
@@ -230,6 +234,24 @@ static int remove_dir(struct change *c, struct err *e)
 	return stage_rmdir(stage_of(c), c->node, c->name);
 }
 
+/* -o manage: what is in an archive goes with it, or not at all. */
+static int hide_name(struct change *c, struct err *e)
+{
+	return workspace_hide(c->mount->view, c->node, c->name, false, e);
+}
+
+static int hide_dir(struct change *c, struct err *e)
+{
+	return workspace_hide(c->mount->view, c->node, c->name, true, e);
+}
+
+static bool is_hiding(fuse_req_t req, uint64_t parent)
+{
+	const struct mount *m = fuse_req_userdata(req);
+
+	return m->manage && parent != VIEW_ROOT && !is_staged(parent);
+}
+
 static void start_removing(fuse_req_t req, fuse_ino_t parent, const char *name,
 			   change_apply *apply)
 {
@@ -243,26 +265,38 @@ static void start_removing(fuse_req_t req, fuse_ino_t parent, const char *name,
 		change_run(&c);
 }
 
+/* Nothing staged is changed. */
+static void start_managing(fuse_req_t req, fuse_ino_t parent, const char *name,
+			   change_apply *apply)
+{
+	struct change c;
+
+	if (name_is_long(req, name))
+		return;
+	change_begin(&c, req, parent, apply, answer_done);
+	c.name = bytes_str(name);
+	c.free_of_gate = true;
+	change_run(&c);
+}
+
 void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	start_removing(req, parent, name, unlink_name);
+	if (is_hiding(req, parent))
+		start_managing(req, parent, name, hide_name);
+	else
+		start_removing(req, parent, name, unlink_name);
 }
 
 void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	const struct mount *m = fuse_req_userdata(req);
-	struct change c;
 
-	if (parent != VIEW_ROOT || !m->manage) {
+	if (is_hiding(req, parent))
+		start_managing(req, parent, name, hide_dir);
+	else if (parent == VIEW_ROOT && m->manage)
+		start_managing(req, parent, name, remove_archive);
+	else
 		start_removing(req, parent, name, remove_dir);
-		return;
-	}
-	if (name_is_long(req, name))
-		return;
-	change_begin(&c, req, parent, remove_archive, answer_done);
-	c.name = bytes_str(name);
-	c.free_of_gate = true;
-	change_run(&c);
 }
 
 /* A directory that becomes an archive in the making, or another one: by what it is called. */

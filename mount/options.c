@@ -20,6 +20,7 @@ enum kind {
 	OCTAL, /* a mode */
 	SIZE,  /* bytes, with K, M, G, T */
 	SECONDS,
+	PERIOD, /* seconds, at least one */
 	TEXT,   /* char *, on the heap */
 	KERNEL, /* handed on as it is */
 	IGNORE, /* meant for others, or what we do anyway */
@@ -42,6 +43,7 @@ static const struct row {
 	{ "subdir", TEXT, offsetof(struct mount_options, subdir) },
 	{ "ro", FLAG, offsetof(struct mount_options, read_only) },
 	{ "manage", FLAG, offsetof(struct mount_options, manage) },
+	{ "removal_timeout", PERIOD, offsetof(struct mount_options, removal_timeout) },
 	{ "keep_lock", FLAG, offsetof(struct mount_options, keep_lock) },
 	{ "staging", TEXT, offsetof(struct mount_options, staging) },
 	{ "compression", TEXT, offsetof(struct mount_options, compression) },
@@ -208,6 +210,11 @@ static int set_value(struct mount_options *o, const struct row *row, const char 
 		o->has_checkpoint_interval = true;
 		*(unsigned *)field = (unsigned)number;
 		return 0;
+	case PERIOD:
+		if (parse_number(value, 10, INT_MAX, &number, NULL) < 0 || number == 0)
+			return -EINVAL;
+		*(unsigned *)field = (unsigned)number;
+		return 0;
 	case TEXT:
 		free(*(char **)field);
 		*(char **)field = strdup(value);
@@ -238,6 +245,7 @@ static int set_plain(struct mount_options *o, const struct row *row, struct err 
 	case OCTAL:
 	case SIZE:
 	case SECONDS:
+	case PERIOD:
 	case TEXT:
 	case IGNORE_VALUE: break;
 	}

@@ -24,6 +24,7 @@ struct mount_options {
 	uint64_t cache_size; /* bytes of chunks in memory; 0: the default */
 	char *subdir;        /* NULL: the root */
 	bool read_only, manage;
+	unsigned removal_timeout;           /* seconds; 0: the default */
 	bool keep_lock;                     /* of the repository, once something was written */
 	char *staging;                      /* name of the staging directory; NULL: "new" */
 	char *compression, *chunker_params; /* as on the command line; NULL: the defaults */

@@ -25,6 +25,7 @@
 enum {
 	CACHED_CHUNK = 2 << 20, /* what BORG_MOUNT_DATA_CACHE_ENTRIES counts, about */
 	IDLE_S = 30,            /* without a change, then the lock goes back */
+	REMOVAL_S = 60,         /* after that what was removed in an archive shows again */
 };
 
 struct mount_args {
@@ -267,7 +268,12 @@ static int parse_staging(const struct mount_options *o, struct staging_options *
 static int open_staging(struct run *run, const struct mount_options *o, struct opened *opened,
 			struct view **view, struct err *e)
 {
-	struct workspace_options workspace = { .name = o->staging ? o->staging : "new" };
+	struct workspace_options workspace = {
+		.name = o->staging ? o->staging : "new",
+		.removal_s = !o->manage           ? 0
+			     : o->removal_timeout ? o->removal_timeout
+						  : REMOVAL_S,
+	};
 	struct staging_options options = {
 		.reader = opened->reader,
 		.prompt = &run->prompt,
@@ -456,6 +462,8 @@ const struct command command_mount = {
 		"  checkpoint_interval=SECONDS    as --checkpoint-interval\n"
 		"  on_umount=publish|checkpoint   what becomes of what was written there\n"
 		"  resume=ARCHIVE       a checkpoint of others, to go on there\n"
+		"  manage               mv renames archives, rmdir and rm -r delete them\n"
+		"  removal_timeout=SECONDS        what was removed in an archive shows again\n"
 		"  keep_lock            once taken, the lock is kept until unmounted\n"
 		"  spill=DIRECTORY      for what does not fit into memory (default: TMPDIR)\n"
 		"  allow_other, allow_root, fsname=, subtype=, auto_unmount, debug, nodev, "

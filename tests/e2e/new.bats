@@ -420,13 +420,97 @@ load staging
 	rmdir "$MNT/b"
 	run ! rmdir "$MNT/b"
 	[[ $(ls "$MNT") == $'c\nnew\nx' ]]
-	run ! rm "$MNT/c/types.h"
 	mkdir "$MNT/new/d" && echo x >"$MNT/new/d/f"
 	rmdir "$MNT/c"
 	mv "$MNT/new/d" "$MNT/"
 	unmounted
 	[[ $(b12 list --short repo) == $'x\nd' ]]
 	published_is src x
+}
+
+nested() { # DIRECTORY: directories, hard links across them, many files, a symlink, what can be deleted by its folder only
+	local i
+	mkdir -p "$1"/{d/e/f,many,empty}
+	for ((i = 0; i < 3000; i++)); do echo $i >"$1/many/$i"; done
+	echo one >"$1/d/one"
+	ln "$1/d/one" "$1/d/e/two"
+	ln "$1/d/one" "$1/three"
+	ln -s nowhere "$1/d/e/f/link"
+	mkfifo "$1/fifo"
+	chmod 500 "$1/d/e"
+}
+
+archives() { # ARCHIVE...: all of one tree
+	nested src
+	for name; do (cd src && "$ALCOVE" create ../repo::$name .); done
+}
+
+@test "-o manage: rm -r deletes an archive, and no other" {
+	make_repo "$ALCOVE" repokey
+	archives a b c d
+	mount_rw manage
+	ls -lR "$MNT/a" "$MNT/b" >/dev/null
+	rm -r "$MNT/a"
+	[[ $(ls "$MNT") == $'b\nc\nd\nnew' ]]
+	rm -rf "$MNT/c" "$MNT/none"
+	python3 -c 'import shutil, sys; shutil.rmtree(sys.argv[1])' "$MNT/d"
+	[[ $(ls "$MNT") == $'b\nnew' ]]
+	same_tree src "$MNT/b"
+	unmounted
+	[[ $(b12 list --short repo) == b ]]
+	published_is src b
+}
+
+@test "-o manage: what was removed of an archive that stays shows again" {
+	make_repo "$ALCOVE" repokey
+	archives a b
+	"$ALCOVE" mount -f -o rw,manage,removal_timeout=4 repo "$MNT" 2>log &
+	within 10 mounted
+	same_tree src "$MNT/a"
+	before=$(sha256sum repo/data/*/* repo/index* | sha256sum)
+	exec {file}<"$MNT/a/many/17"
+	rm -r "$MNT/a/many" "$MNT/a/d/e"
+	[[ ! -e $MNT/a/many && ! -e $MNT/a/d/e/two && ! -e $MNT/a/many/3 ]]
+	[[ $(ls "$MNT/a") == $'d\nempty\nfifo\nthree' && $(ls "$MNT/a/d") == one ]]
+	[[ $(cat "$MNT/a/d/one" "$MNT/a/three") == $'one\none' && $(cat <&$file) == 17 ]]
+	exec {file}<&-
+	run ! rmdir "$MNT/a/d"
+	[[ $output == *'not empty'* ]]
+	run ! rm "$MNT/a/many/17"
+	run ! mkdir "$MNT/a/many"
+	[[ $output == *'Read-only file system'* ]]
+	run ! rmdir "$MNT/a/three"
+	[[ $output == *'Not a directory'* ]]
+	same_tree src "$MNT/b"
+	[[ ! -s log ]]
+	within 8 test -e "$MNT/a/many"
+	same_tree src "$MNT/a"
+	[[ $(stat -c %h "$MNT/a/three") == 3 ]]
+	[[ $(grep -c 'a: an archive can only be removed as a whole' log) == 1 && $(wc -l <log) == 1 ]]
+	rm "$MNT/b/three"
+	[[ $(sha256sum repo/data/*/* repo/index* | sha256sum) == "$before" ]]
+	unmounted
+	grep -q 'b: an archive can only be removed as a whole' log
+	[[ $(b12 list --short repo) == $'a\nb' ]]
+	published_is src b
+	clean
+}
+
+@test "rm in an archive where none can be removed: EROFS" {
+	make_repo "$ALCOVE" repokey
+	archives a
+	local options
+	for options in '' ro ro,manage manage,versions; do
+		mount_it ${options:+-o "$options"} repo
+		run ! rm -f "$(find "$MNT" -name 'three*' -type f | head -1)"
+		[[ $output == *'Read-only file system'* ]]
+		umount_it
+	done
+	mount_it -o rw,manage repo::a
+	run ! rm -r "$MNT/many"
+	[[ $output == *'Read-only file system'* ]]
+	umount_it
+	[[ $(b12 list --short repo) == a ]]
 }
 
 value() { # FILE NAME

@@ -22,6 +22,7 @@ enum look {
 	SUBTYPE,
 	OTHER,
 	INTERVAL,
+	REMOVAL,
 	KERNEL_LIST
 };
 
@@ -67,6 +68,9 @@ static const struct row {
 	{ "checkpoints", "checkpoint_interval=60", 0, "", INTERVAL, 60, NULL },
 	{ "no checkpoints", "checkpoint_interval=0", 0, "", INTERVAL, 0, NULL },
 	{ "checkpoints with a unit", "checkpoint_interval=5m", -EINVAL, "5m", NOTHING, 0,
+	  NULL },
+	{ "removals", "removal_timeout=3", 0, "", REMOVAL, 3, NULL },
+	{ "removals at once", "removal_timeout=0", -EINVAL, "removal_timeout", NOTHING, 0,
 	  NULL },
 	{ "checkpoints before", "checkpoint_interval=-1", -EINVAL, "-1", NOTHING, 0, NULL },
 	{ "checkpoints beyond all", "checkpoint_interval=2147483648", -EINVAL, "interval",
@@ -117,6 +121,10 @@ static void look_at(struct mount_options *o, const struct row *row)
 		break;
 	case UMASK: assert_int_equal(o->umask, row->number); break;
 	case CACHE: assert_int_equal(o->cache_size, row->number); break;
+	case REMOVAL:
+		assert_int_equal(o->removal_timeout, row->number);
+		assert_false(o->has_checkpoint_interval);
+		break;
 	case INTERVAL:
 		assert_true(o->has_checkpoint_interval);
 		assert_int_equal(o->checkpoint_interval, row->number);
