@@ -239,11 +239,12 @@ static int open_view(const struct run *run, const struct mount_args *args,
 
 /* --- the staging directory --- */
 
-/* Is there to be one?  Not where the root is one archive, or nothing can be written. */
+/* Is there to be one?  Not where the root is one archive or some, among which what is published need not
+ * be, or where nothing can be written. */
 static bool is_writable(const struct mount_args *args, const struct mount_options *o)
 {
 	return !o->read_only && !o->versions && !o->subdir && !args->where.archive &&
-	       !(o->ignore_permissions && o->allow_other) &&
+	       !select_is_filter(&args->filter) && !(o->ignore_permissions && o->allow_other) &&
 	       args->where.proto == LOCATION_FILE && access(args->where.path, W_OK) == 0;
 }
 

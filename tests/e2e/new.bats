@@ -216,6 +216,9 @@ load staging
 	mount_it repo::a
 	[[ $(ls "$MNT") == etc ]]
 	umount_it
+	mount_it --last 1 repo
+	[[ $(ls "$MNT") == a ]]
+	umount_it
 	mount_it -o versions repo
 	[[ $(ls "$MNT") == etc ]]
 	umount_it
