@@ -115,7 +115,7 @@ demo:
 	@scripts/demo
 bench:
 	@scripts/install-deps build bench
-	@$(MAKE) --no-print-directory -j$$(nproc) all $(OUT)/tests/bench/bench_chunker
+	@$(MAKE) --no-print-directory -j$$(nproc) all $(OUT)/tests/bench/bench_chunker $(OUT)/tests/bench/discard
 	@scripts/bench
 
 format:
