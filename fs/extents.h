@@ -56,6 +56,12 @@ static inline bool extent_is_whole(const struct extent *x)
 	return extent_is_chunk(x) && x->from == 0 && x->len == x->size;
 }
 
+/* Nothing but zeros, because it was a hole? */
+static inline bool extent_is_hole(const struct extent *x)
+{
+	return x->kind == EXTENT_HOLE || x->zeros;
+}
+
 static inline uint64_t extent_end(const struct extent *x)
 {
 	return x->off + x->len;

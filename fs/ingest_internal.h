@@ -2,7 +2,7 @@
 #define FS_INGEST_INTERNAL_H
 
 /*
- * ingest_internal.h - what ingest.c, staged.c and staged_settle.c share.
+ * ingest_internal.h - what ingest.c and staged*.c share.
  *
  * A content belongs to whoever has entered it (`busy`), who alone looks at it and changes it, without
  * a lock: he may wait for chunks and the disk.  One that nobody has entered belongs to whoever has
@@ -213,7 +213,17 @@ int ingest_relieve(struct ingest *in, size_t n, struct err *e);
 /* References of somebody who has no content for it now. */
 void ingest_refer(struct ingest *in, const struct extent *x, int by);
 
-/* --- staged.c: all of entered contents --- */
+/* --- all that follows is of entered contents --- */
+
+static inline uint64_t min64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline uint64_t page_of(uint64_t off)
+{
+	return off / SPILL_PAGE;
+}
 
 static inline size_t tail_len(const struct stage_content *c)
 {
@@ -225,18 +235,50 @@ static inline uint64_t tail_at(const struct stage_content *c)
 	return c->size - tail_len(c);
 }
 
+static inline unsigned how_of(bool may_wait)
+{
+	return may_wait ? GIVE_WAIT : 0;
+}
+
+/* --- staged_map.c --- */
+
 /* x takes its range, at or before the end of the extents; pages and references follow. */
 int content_place(struct stage_content *c, const struct extent *x, struct err *e);
 /* Extents behind `end` go. */
 void content_cut(struct stage_content *c, uint64_t end);
 void content_taint(struct stage_content *c, uint64_t off); /* dirty from there, at least */
+/* Bytes from `off` on are about to change: chunks that end before it may end elsewhere then, but, with
+ * keep_source, not those that end as in the file they were copied from. */
+void content_touch(struct stage_content *c, uint64_t off, bool keep_source);
+void content_unmark_before(struct stage_content *c, uint64_t off, bool keep_source);
+
+/* --- staged_read.c --- */
+
 /* Bytes, wherever they are.  Waits. */
 int content_copy_out(struct stage_content *c, uint64_t off, uint8_t *out, size_t len,
 		     struct err *e);
-/* What is in these chunks, into the spill. */
+int content_copy_extent(struct stage_content *c, const struct extent *x, uint64_t skip,
+			uint8_t *out, size_t len, struct err *e);
+
+/* --- staged_spill.c --- */
+
+/* Bytes at or below the end of the extents. */
+int content_write_spilled(struct stage_content *c, uint64_t off, struct bytes data,
+			  struct err *e);
+/* What is in these chunks. */
 int content_spill_chunks(struct stage_content *c,
 			 bool (*which)(struct ingest *in, struct extent *x), struct err *e);
 int content_spill_tail(struct stage_content *c, struct err *e);
+
+/* --- staged.c --- */
+
+/* What was accepted for it and then lost: -errno or 0. */
+int content_failed(const struct stage_content *c, struct err *e);
+int content_check_range(uint64_t off, uint64_t len, struct err *e); /* -EFBIG */
+int content_write(struct stage_content *c, uint64_t off, struct bytes data, unsigned how,
+		  struct err *e);
+/* The file ends at `size`, further on than now. */
+int content_extend(struct stage_content *c, uint64_t size, unsigned how, struct err *e);
 
 /* --- staged_settle.c --- */
 

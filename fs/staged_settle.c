@@ -18,11 +18,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static uint64_t min64(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 /* --- chunks out of the tail --- */
 
 int content_chunk_tail(struct stage_content *c, bool at_end, unsigned how, struct err *e)
@@ -297,15 +292,6 @@ int content_advance(struct stage_content *c, struct err *e)
 	return rc;
 }
 
-/* --- calls --- */
-
-static int lost(const struct stage_content *c, struct err *e)
-{
-	return c->failed
-		       ? err_set(e, c->failed, "file content was lost: %s", strerror(c->failed))
-		       : 0;
-}
-
 /* --- pieces --- */
 
 /* Bytes of a piece; they lie in the file as pages do, so that a write changes few of them. */
@@ -364,7 +350,7 @@ static int store_pieces(struct stage_content *c, struct err *e)
 static int flush(struct stage_content *c, bool draft, struct err *e)
 {
 	unsigned how = GIVE_WAIT | GIVE_SETTLE;
-	int rc = lost(c, e);
+	int rc = content_failed(c, e);
 
 	if (rc == 0 && draft && has_pieces(c))
 		return 0;
@@ -505,7 +491,7 @@ static int list(struct stage_content *c, struct item_chunk **out, size_t *count,
 {
 	const struct pieces *p = pieces_are_stored(c) ? c->active->pieces : NULL;
 	struct listing l = { .in = c->in };
-	int rc = lost(c, e);
+	int rc = content_failed(c, e);
 
 	*out = NULL;
 	*count = 0;
