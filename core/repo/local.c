@@ -300,6 +300,18 @@ static int read_again(struct local *l, const struct chunk_id *id, struct place a
 	return rc;
 }
 
+/* A transaction that cannot go on has objects in memory, which somebody may want to save. */
+static bool is_kept(struct local *l, const struct chunk_id *id, struct buf *scratch,
+		    struct bytes *payload)
+{
+	bool kept;
+
+	rwlock_read(&l->writer_lock);
+	kept = l->writer && writer_kept(l->writer, id, scratch, payload);
+	rwlock_unlock(&l->writer_lock);
+	return kept;
+}
+
 static int read_one(struct local *l, const struct chunk_id *id, struct buf *scratch,
 		    struct bytes *payload, struct err *e)
 {
@@ -307,7 +319,9 @@ static int read_one(struct local *l, const struct chunk_id *id, struct buf *scra
 	struct place at;
 	int rc = read_by(l, v, id, scratch, payload, &at, e);
 
-	return rc == 0 ? 0 : read_again(l, id, at, scratch, payload, e);
+	if (rc == 0 || is_kept(l, id, scratch, payload))
+		return 0;
+	return read_again(l, id, at, scratch, payload, e);
 }
 
 static int local_get_fresh(struct repo *r, const struct chunk_id *id, struct buf *out,

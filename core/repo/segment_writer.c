@@ -367,3 +367,26 @@ int segment_writer_flush_for(struct segment_writer *w, struct place at, struct e
 		return 0;
 	return flush(w, e);
 }
+
+int segment_writer_kept(const struct segment_writer *w, struct place at,
+			const struct chunk_id *id, struct buf *scratch, struct bytes *out)
+{
+	const uint8_t *p;
+	size_t left, len;
+
+	if (w->broken == 0 || w->fd < 0 || at.segment != w->number || at.off < w->flushed ||
+	    at.off - w->flushed + SEGMENT_KEYED_HEAD > w->buffer.len)
+		return 0;
+	p = w->buffer.p + (at.off - w->flushed);
+	left = w->buffer.len - (size_t)(at.off - w->flushed);
+	len = get_le32(p + CRC);
+	if (p[8] != SEGMENT_PUT || len < SEGMENT_KEYED_HEAD || len > left ||
+	    memcmp(p + SEGMENT_HEAD, id->b, CHUNK_ID_SIZE) != 0)
+		return 0;
+	scratch->len = 0;
+	len -= SEGMENT_KEYED_HEAD;
+	if (buf_append(scratch, p + SEGMENT_KEYED_HEAD, len) < 0)
+		return 0;
+	*out = buf_bytes(scratch);
+	return 1;
+}

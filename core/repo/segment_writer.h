@@ -46,6 +46,12 @@ bool segment_writer_is_full(const struct segment_writer *w, const struct chunk_i
 int segment_writer_commit(struct segment_writer *w, bool intermediate, uint32_t *number,
 			  struct err *e);
 
+/*
+ * After a failure: the payload of the entry at this place, where its file could not take it and it is still in
+ * memory.  1 with *out copied to scratch; 0 it is not.
+ */
+int segment_writer_kept(const struct segment_writer *w, struct place at,
+			const struct chunk_id *id, struct buf *scratch, struct bytes *out);
 /* Make the entry at this place readable from its file. */
 int segment_writer_flush_for(struct segment_writer *w, struct place at, struct err *e);
 uint32_t

@@ -108,6 +108,21 @@ int writer_flush_for(struct writer *w, struct place at, struct err *e)
 	return rc;
 }
 
+int writer_kept(struct writer *w, const struct chunk_id *id, struct buf *scratch,
+		struct bytes *out)
+{
+	struct place at;
+	int kept = 0;
+
+	if (!writer_find(w, id, &at))
+		return 0;
+	mutex_lock(&w->append_lock);
+	if (w->log)
+		kept = segment_writer_kept(w->log, at, id, scratch, out);
+	mutex_unlock(&w->append_lock);
+	return kept;
+}
+
 int writer_scan(struct writer *w, snapshot_each *fn, void *arg)
 {
 	struct index_walk walk = { 0 };

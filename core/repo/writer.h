@@ -43,6 +43,9 @@ DEFINE_CLEANUP(struct writer *, writer_close);
 int writer_find(struct writer *w, const struct chunk_id *id, struct place *at);
 /* Make the entry at this place readable from its file. */
 int writer_flush_for(struct writer *w, struct place at, struct err *e);
+/* The object where writing has failed and it is still in memory: see segment_writer_kept(). */
+int writer_kept(struct writer *w, const struct chunk_id *id, struct buf *scratch,
+		struct bytes *out);
 /* Every id; a nonzero result of fn stops and is returned.  Nothing is put or deleted meanwhile. */
 int writer_scan(struct writer *w, snapshot_each *fn, void *arg);
 uint64_t writer_count(struct writer *w); /* objects */

@@ -11,6 +11,8 @@
 #include "core/repo/create.h"
 #include "core/repo/hints.h"
 
+#include <signal.h>
+#include <sys/resource.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -357,6 +359,48 @@ static void a_quota_dooms_the_transaction(void **state)
 	life_end(&l);
 }
 
+/* What was taken and could not be written is to be had until the transaction is given up. */
+static void objects_outlive_a_write_that_fails(void **state)
+{
+	static uint8_t bytes[3000];
+	struct rlimit before, small = { .rlim_cur = 100000 };
+	struct buf got = BUF_INIT;
+	struct err e = ERR_INIT;
+	unsigned taken = 0;
+	struct chunk_id id;
+	struct life l;
+	int rc = 0;
+
+	(void)state;
+	life_begin(&l, "524288000");
+	assert_int_equal(repo_lock(l.repo, 0, &e), 0);
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &before);
+	small.rlim_max = before.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	while (rc == 0 && taken < 1000) {
+		id = id_of(taken);
+		memset(bytes, (int)taken, sizeof(bytes));
+		rc = repo_put(l.repo, &id, (struct bytes){ bytes, sizeof(bytes) }, &e);
+		taken += rc == 0;
+	}
+	assert_int_equal(rc, -EFBIG);
+	assert_true(taken > 100000 / 3041); /* more than the file has */
+	for (unsigned i = 0; i < taken; i++) {
+		id = id_of(i);
+		memset(bytes, (int)i, sizeof(bytes));
+		assert_int_equal(repo_get(l.repo, &id, 0, &got, &e), 0);
+		assert_memory_equal(got.p, bytes, sizeof(bytes));
+	}
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_equal(repo_rollback(l.repo, false, &e), 0);
+	id = id_of(taken - 1);
+	assert_int_equal(repo_has(l.repo, &id, &e), 0);
+	assert_int_equal(repo_unlock(l.repo, &e), 0);
+	buf_fini(&got);
+	life_end(&l);
+}
+
 static void append_only_is_never_compacted(void **state)
 {
 	static const uint8_t bytes[100];
@@ -485,6 +529,7 @@ int main(void)
 		cmocka_unit_test(readers_see_what_was_written),
 		cmocka_unit_test(borg_and_we_take_turns),
 		cmocka_unit_test(a_quota_dooms_the_transaction),
+		cmocka_unit_test(objects_outlive_a_write_that_fails),
 		cmocka_unit_test(append_only_is_never_compacted),
 		cmocka_unit_test(a_second_writer_waits_outside),
 	};
