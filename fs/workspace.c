@@ -377,15 +377,15 @@ int workspace_content(struct view *v, uint64_t node, struct content *out, struct
 	return rc;
 }
 
-static int archived_entry(struct view *below, uint64_t node, struct view_entry *out,
-			  struct err *e)
+static int archived_entry(struct view *below, uint64_t node, bool may_wait,
+			  struct view_entry *out, struct err *e)
 {
 	int rc;
 
 	/* Link targets and attributes are asked for later: then the archive is open. */
-	while ((rc = view_entry(below, node, out, e)) == -EINPROGRESS)
+	while ((rc = view_entry(below, node, out, e)) == -EINPROGRESS && may_wait)
 		await_archive(below, node);
-	return rc;
+	return rc == -EINPROGRESS ? -EAGAIN : rc;
 }
 
 /* What the directory's default ACL has given goes; what the node has comes. */
@@ -425,13 +425,14 @@ static int copy_attributes(struct workspace *w, uint64_t node, const struct stat
 	return rc == 0 ? stage_get(stage_of(w), to, out) : rc;
 }
 
-static int copy_content(struct workspace *w, uint64_t node, uint64_t to, struct err *e)
+static int copy_content(struct workspace *w, uint64_t node, uint64_t to, bool may_wait,
+			struct err *e)
 {
 	CLEANUP(content_fini) struct content from = { 0 };
 	uint64_t len = UINT64_MAX;
 	int rc = view_content(w->below, node, &from, e);
 
-	return rc == 0 ? staging_import(w->staging, &from, 0, to, 0, &len, true, e) : rc;
+	return rc == 0 ? staging_import(w->staging, &from, 0, to, 0, &len, may_wait, e) : rc;
 }
 
 static int make_like(struct workspace *w, uint64_t node, const struct stat *st, uint64_t dir,
@@ -456,11 +457,11 @@ static int make_like(struct workspace *w, uint64_t node, const struct stat *st, 
 }
 
 int workspace_link(struct view *v, uint64_t node, uint64_t dir, struct bytes name,
-		   struct stage_node *out, struct err *e)
+		   bool may_wait, struct stage_node *out, struct err *e)
 {
 	struct workspace *w = of(v);
 	struct view_entry entry;
-	int rc = archived_entry(w->below, node, &entry, e);
+	int rc = archived_entry(w->below, node, may_wait, &entry, e);
 
 	if (rc == 0 && S_ISDIR(entry.st.st_mode))
 		rc = -EPERM;
@@ -469,7 +470,7 @@ int workspace_link(struct view *v, uint64_t node, uint64_t dir, struct bytes nam
 	if (rc < 0)
 		return rc;
 	if (S_ISREG(entry.st.st_mode))
-		rc = copy_content(w, node, out->st.st_ino, e);
+		rc = copy_content(w, node, out->st.st_ino, may_wait, e);
 	if (rc == 0)
 		rc = copy_attributes(w, node, &entry.st, out->st.st_ino, out, e);
 	if (rc < 0)

@@ -32,10 +32,11 @@ void workspace_published(struct view *v, struct bytes name);
 int workspace_content(struct view *v, uint64_t node, struct content *out, struct err *e);
 /*
  * A new name in a staged directory for a node of an archive: a staged node with the same attributes
- * and chunks, of its own.  Waits.  -EPERM a directory; errors of stage_make().
+ * and chunks, of its own.  -EAGAIN: it would have to wait (for the archive) and !may_wait.  -EPERM a
+ * directory; errors of stage_make().
  */
 int workspace_link(struct view *v, uint64_t node, uint64_t dir, struct bytes name,
-		   struct stage_node *out, struct err *e);
+		   bool may_wait, struct stage_node *out, struct err *e);
 
 /*
  * A name inside an archive is hidden, a directory where `dir` says so and only an empty one; the archive

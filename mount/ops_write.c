@@ -165,10 +165,9 @@ static int link_archived(struct change *c, struct err *e)
 
 	if (rc == 0 && is_top(c, c->other))
 		rc = -EPERM;
-	if (rc == 0 && !c->may_wait)
-		rc = -EAGAIN; /* the archive may have to be opened */
 	if (rc == 0)
-		rc = workspace_link(c->mount->view, c->node, c->other, c->name, &c->out, e);
+		rc = workspace_link(c->mount->view, c->node, c->other, c->name, c->may_wait,
+				    &c->out, e);
 	return rc == 0 ? stage_hold(stage_of(c), c->out.st.st_ino, 1) : rc;
 }
 

@@ -512,9 +512,10 @@ static void linked_out_of_an_archive(void **state)
 	assert_int_equal(rc, 1);
 	b = top(&s, "b");
 	good(staging_begin_change(s.staging, true, &e), &e);
-	good(workspace_link(s.view, entry.st.st_ino, b, bytes_str("h"), &out, &e), &e);
-	assert_int_equal(workspace_link(s.view, entry.st.st_ino, b, bytes_str("h"), &out, &e),
-			 -EEXIST);
+	good(workspace_link(s.view, entry.st.st_ino, b, bytes_str("h"), true, &out, &e), &e);
+	assert_int_equal(
+		workspace_link(s.view, entry.st.st_ino, b, bytes_str("h"), true, &out, &e),
+		-EEXIST);
 	staging_end_change(s.staging, (uint64_t[2]){ b }, 0);
 	close_scene(&s, true, "+b: published;");
 	expect_items("b", ". 40755 ;h 100640 hello;");
