@@ -668,7 +668,7 @@ static void usage_options(struct wrap *w, const struct arg_options *set)
 		const struct arg_option *o = row(set, i);
 		bool goes_on = excludes(o, row(set, i + 1));
 
-		if (!o)
+		if (!o || o->ours)
 			continue;
 		short_form(o, form, sizeof(form));
 		n += (size_t)snprintf(word + n, sizeof(word) - n, "%s%s%s", n ? " | " : "[",

@@ -64,6 +64,7 @@ static const struct arg_option mount_options[] = {
 	  .offset = offsetof(struct mount_args, checkpoint_interval),
 	  .convert = arg_interval,
 	  .metavar = "SECONDS",
+	  .ours = true,
 	  .help = "write checkpoint of new/ every SECONDS seconds (Default: 300)" },
 	{ .name = "numeric-owner",
 	  .kind = ARG_FLAG,
