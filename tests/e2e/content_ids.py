@@ -1,5 +1,6 @@
-"""content_ids.py [--items] REPOSITORY ARCHIVE - the ids of an archive's file content, sorted, one a line; or its item
-stream, as it is. Read with stock borg's own modules. content_ids.py --differ FILE FILE tells two item streams apart."""
+"""content_ids.py [--items | --list] REPOSITORY ARCHIVE - the ids of an archive's file content, sorted, one a line; or its item
+stream, as it is; or the ids of every file in their order, with sizes. Read with stock borg's own modules.
+content_ids.py --differ FILE FILE tells two item streams apart."""
 import sys
 
 from borg.archive import Archive
@@ -26,6 +27,10 @@ with Repository(path, lock=False) as repository:
     if items:
         for chunk_id in archive.metadata.items:
             sys.stdout.buffer.write(key.decrypt(chunk_id, repository.get(chunk_id)))
+    elif '--list' in sys.argv:
+        for item in archive.iter_items():
+            for chunk in item.get('chunks', ()):
+                print(chunk.id.hex(), chunk.size)
     else:
         for line in sorted({chunk.id.hex() for item in archive.iter_items() for chunk in item.get('chunks', ())}):
             print(line)
