@@ -229,48 +229,24 @@ static int names_lost(void *arg, struct extent *x)
 	return f && !f->durable;
 }
 
-/* A place in the list of contents that stays while they come and go: a content of nobody. */
-static void place_mark_locked(struct ingest *in, struct stage_content *mark,
-			      struct stage_content *after)
-{
-	struct stage_content **at = after ? &after->next : &in->contents;
-
-	mark->prev = after;
-	mark->next = *at;
-	*at = mark;
-	if (mark->next)
-		mark->next->prev = mark;
-}
-
-static void remove_mark_locked(struct ingest *in, const struct stage_content *mark)
-{
-	*(mark->prev ? &mark->prev->next : &in->contents) = mark->next;
-	if (mark->next)
-		mark->next->prev = mark->prev;
-}
-
 /* Each content in turn, not busy; fn may mark it busy, release the lock and take it again, and be
  * not busy at its end. */
 static void each_content_locked(struct ingest *in,
 				void (*fn)(void *arg, struct stage_content *c), void *arg)
 {
-	struct stage_content mark = { .in = in };
+	for (uint64_t place = 0; place < slab_end(&in->contents);) {
+		struct stage_content *c = slab_at(&in->contents, (uint32_t)place);
 
-	place_mark_locked(in, &mark, NULL);
-	while (mark.next) {
-		struct stage_content *c = mark.next;
-
-		if (c->busy) {
+		if (c && c->busy) {
 			in->waiters++;
 			cond_wait(&in->changed, &in->lock);
 			in->waiters--;
 			continue; /* it may have been freed */
 		}
-		remove_mark_locked(in, &mark);
-		place_mark_locked(in, &mark, c);
-		fn(arg, c);
+		place++;
+		if (c)
+			fn(arg, c);
 	}
-	remove_mark_locked(in, &mark);
 }
 
 struct rescue {
@@ -1045,6 +1021,7 @@ int ingest_new(struct ingest **out, const struct ingest_options *options, struct
 	mutex_init(&in->lock);
 	cond_init(&in->changed);
 	table_init(&in->fresh, sizeof(struct chunk_id), sizeof(struct fresh));
+	slab_init(&in->contents, sizeof(struct stage_content));
 	flights_init(&in->queue);
 	flights_init(&in->stranded);
 	in->fetch = options->fetch;
@@ -1068,7 +1045,7 @@ void ingest_free(struct ingest *in)
 
 	if (!in)
 		return;
-	assert(!in->contents);
+	assert(in->contents.used == 0);
 	while ((f = flights_pop(&in->queue)) || (f = flights_pop(&in->stranded)))
 		free_flight_locked(in, f);
 	while (in->spare) {
@@ -1082,6 +1059,7 @@ void ingest_free(struct ingest *in)
 	for (size_t i = 0; i < in->chunking_count; i++)
 		chunking_free(in->chunkings[i]);
 	table_fini(&in->fresh);
+	slab_fini(&in->contents);
 	cond_fini(&in->changed);
 	mutex_fini(&in->lock);
 	free(in);
@@ -1100,22 +1078,21 @@ void ingest_stats(struct ingest *in, struct ingest_stats *out)
 	out->spill_bytes = spill_used(in->spill);
 }
 
-static_assert(sizeof(struct stage_content) <= 128, "there may be millions of them");
+static_assert(sizeof(struct stage_content) <= 120, "there may be millions of them");
 
 struct stage_content *staged_new(struct ingest *in, struct staged_ways ways)
 {
-	struct stage_content *c = calloc(1, sizeof(*c));
+	struct stage_content *c;
+	uint64_t number;
 
-	if (!c)
-		return NULL;
-	c->in = in;
-	c->chunking = ways.chunking;
-	c->compression = ways.compression;
 	mutex_lock(&in->lock);
-	c->next = in->contents;
-	if (c->next)
-		c->next->prev = c;
-	in->contents = c;
+	c = slab_take(&in->contents, &number);
+	if (c) {
+		c->in = in;
+		c->place = (uint32_t)number;
+		c->chunking = ways.chunking;
+		c->compression = ways.compression;
+	}
 	mutex_unlock(&in->lock);
 	return c;
 }
@@ -1171,10 +1148,7 @@ void staged_free(struct stage_content *c)
 		count_tail_locked(c);
 		rest_locked(c);
 	}
-	*(c->prev ? &c->prev->next : &in->contents) = c->next;
-	if (c->next)
-		c->next->prev = c->prev;
+	slab_give(&in->contents, c->place);
 	wake_locked(in);
 	mutex_unlock(&in->lock);
-	free(c);
 }

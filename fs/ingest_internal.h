@@ -22,6 +22,7 @@
 
 #include "fs/ingest.h"
 
+#include "core/base/slab.h"
 #include "core/base/table.h"
 #include "core/base/thread.h"
 #include "fs/extents.h"
@@ -105,11 +106,11 @@ struct active {
 
 struct stage_content {
 	struct ingest *in;
-	struct stage_content *prev, *next; /* under ingest.lock */
-	struct active *active;             /* or NULL */
+	struct active *active; /* or NULL */
 	struct extents extents;
 	_Atomic uint64_t size, holes; /* bytes */
 	_Atomic uint32_t version;
+	uint32_t place;              /* in ingest.contents */
 	uint8_t failed;              /* an errno; 0: nothing is lost */
 	uint8_t chunking;            /* its number; changes only while nothing is there */
 	_Atomic uint8_t compression; /* its number */
@@ -153,7 +154,7 @@ struct ingest {
 		compressions[WAYS_MAX]; /* likewise, but for the first, which is none */
 	size_t chunking_count, compression_count;
 	unsigned waiters;
-	struct stage_content *contents;
+	struct slab contents;           /* struct stage_content */
 	struct active *oldest, *newest; /* tail */
 	size_t tail_bytes;
 	struct block *spare;

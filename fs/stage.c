@@ -1,8 +1,5 @@
 /*
  * stage.c - see stage.h: nodes, what is asked of them, archives as a whole.
- *
- * A number is slot and generation: the low 32 bits say where the node is, the next 31 how many were
- * there before it; a slot whose generations are used up is not used again.
  */
 
 #include "fs/stage_internal.h"
@@ -15,72 +12,36 @@
 #include <sys/random.h>
 #include <time.h>
 
-enum {
-	SLOTS_FIRST = 64,
-};
+/* Beyond the years 1677 and 2262 there is only the last moment of them. */
+int64_t stage_to_ns(const struct timespec *t)
+{
+	int64_t ns;
 
-#define GENERATION_MAX UINT32_C(0x7ffffffe)
+	if (__builtin_mul_overflow((int64_t)t->tv_sec, INT64_C(1000000000), &ns) ||
+	    __builtin_add_overflow(ns, (int64_t)t->tv_nsec, &ns))
+		return t->tv_sec < 0 ? INT64_MIN : INT64_MAX;
+	return ns;
+}
 
-struct timespec stage_now(void)
+static struct timespec from_ns(int64_t ns)
+{
+	int64_t seconds = ns / 1000000000 - (ns % 1000000000 < 0);
+
+	return (struct timespec){ seconds, (long)(ns - seconds * 1000000000) };
+}
+int64_t stage_now(void)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	return now;
+	return stage_to_ns(&now);
 }
 
 /* --- nodes --- */
 
 struct node *stage_find(const struct stage *s, uint64_t number)
 {
-	uint32_t slot = (uint32_t)number;
-
-	if (slot >= s->node_cap || !s->nodes[slot] || s->nodes[slot]->number != number)
-		return NULL;
-	return s->nodes[slot];
-}
-
-static int grow_nodes(struct stage *s)
-{
-	size_t cap = s->node_cap ? 2 * s->node_cap : SLOTS_FIRST;
-	struct node **nodes = reallocarray(s->nodes, cap, sizeof(*nodes));
-	uint32_t *generations;
-
-	if (!nodes)
-		return -ENOMEM;
-	s->nodes = nodes;
-	generations = reallocarray(s->generations, cap, sizeof(*generations));
-	if (!generations)
-		return -ENOMEM;
-	s->generations = generations;
-	memset(nodes + s->node_cap, 0, (cap - s->node_cap) * sizeof(*nodes));
-	memset(generations + s->node_cap, 0, (cap - s->node_cap) * sizeof(*generations));
-	s->free_slot = (uint32_t)s->node_cap;
-	s->node_cap = cap;
-	return 0;
-}
-
-/* A slot for one more node.  -ENOSPC where four thousand million have been there. */
-static int find_slot(struct stage *s, uint32_t *out)
-{
-	for (size_t tries = 0; tries < 2; tries++) {
-		for (size_t i = s->free_slot; i < s->node_cap; i++)
-			if (!s->nodes[i] && s->generations[i] < GENERATION_MAX) {
-				*out = (uint32_t)i;
-				s->free_slot = (uint32_t)i + 1;
-				return 0;
-			}
-		/* From the start again where it is worth it: half are free. */
-		s->free_slot = 0;
-		if (s->node_count > s->node_cap / 2)
-			break;
-	}
-	if (s->node_cap > UINT32_MAX / 2)
-		return -ENOSPC;
-	if (grow_nodes(s) < 0)
-		return -ENOMEM;
-	*out = s->free_slot++;
-	return 0;
+	return number & STAGE_BIT ? slab_get(&s->nodes, number ^ STAGE_BIT) : NULL;
 }
 
 static struct directory *new_directory(struct node *parent)
@@ -94,39 +55,36 @@ static struct directory *new_directory(struct node *parent)
 
 struct node *stage_archive_of(const struct stage *s, const struct node *n)
 {
-	return s->nodes[n->archive];
+	return slab_at(&s->nodes, n->archive);
 }
 
 /* The slot of what n belongs to once it is in dir: a directory of the root, or the root. */
 uint32_t stage_archive_in(const struct stage *s, const struct node *n, const struct node *dir)
 {
-	return dir == s->root && S_ISDIR(n->mode) ? (uint32_t)n->number : dir->archive;
+	return dir == s->root && S_ISDIR(n->mode) ? n->slot : dir->archive;
 }
 
 /* dir: in which it will be; NULL for the root. */
 int stage_new_node(struct stage *s, const struct node *dir, mode_t kind, struct node **out)
 {
-	struct node *n = calloc(1, sizeof(*n));
-	uint32_t slot;
-	int rc = n ? find_slot(s, &slot) : -ENOMEM;
+	uint64_t number;
+	struct node *n = slab_take(&s->nodes, &number);
 
-	if (rc == 0 && S_ISDIR(kind)) {
+	if (!n)
+		return -ENOMEM;
+	n->slot = (uint32_t)number;
+	if (S_ISDIR(kind)) {
 		n->of.dir = new_directory(NULL);
-		rc = n->of.dir ? 0 : -ENOMEM;
+		if (!n->of.dir) {
+			slab_give(&s->nodes, n->slot);
+			return -ENOMEM;
+		}
 	}
-	if (rc < 0) {
-		free(n);
-		return rc;
-	}
-	n->number = STAGE_BIT | (uint64_t)s->generations[slot] << 32 | slot;
 	n->mode = kind & S_IFMT;
 	n->atime = n->mtime = n->ctime = stage_now();
-	s->nodes[slot] = n;
-	n->archive = dir ? stage_archive_in(s, n, dir) : slot;
-	if (n->archive != slot)
+	n->archive = dir ? stage_archive_in(s, n, dir) : n->slot;
+	if (n->archive != n->slot)
 		stage_archive_of(s, n)->of.dir->members++;
-	s->node_count++;
-	s->bytes += sizeof(*n);
 	*out = n;
 	return 0;
 }
@@ -140,7 +98,6 @@ static bool is_unused(const struct node *n)
 struct stage_content *stage_free_node(struct stage *s, struct node *n)
 {
 	struct stage_content *content = S_ISREG(n->mode) ? n->of.content : NULL;
-	uint32_t slot = (uint32_t)n->number;
 	struct node *archive = stage_archive_of(s, n);
 
 	stage_free_xattrs(s, n);
@@ -151,11 +108,7 @@ struct stage_content *stage_free_node(struct stage *s, struct node *n)
 	} else if (S_ISLNK(n->mode)) {
 		free(n->of.target);
 	}
-	s->nodes[slot] = NULL;
-	s->generations[slot]++;
-	s->node_count--;
-	s->bytes -= sizeof(*n);
-	free(n);
+	slab_give(&s->nodes, n->slot);
 	if (archive != n && --archive->of.dir->members == 0 && is_unused(archive))
 		(void)stage_free_node(s, archive);
 	return content;
@@ -176,7 +129,7 @@ struct stage_content *stage_drop_unused(struct stage *s, struct node *n)
 void stage_describe(const struct stage *s, const struct node *n, struct stage_node *out)
 {
 	*out = (struct stage_node){
-		.st = { .st_ino = n->number,
+		.st = { .st_ino = stage_number(s, n),
 			.st_mode = n->mode,
 			.st_nlink = n->nlink,
 			.st_uid = n->uid,
@@ -185,9 +138,9 @@ void stage_describe(const struct stage *s, const struct node *n, struct stage_no
 			.st_size = (off_t)n->size,
 			.st_blksize = 4096,
 			.st_blocks = (blkcnt_t)((n->size + 511) / 512),
-			.st_atim = n->atime,
-			.st_mtim = n->mtime,
-			.st_ctim = n->ctime },
+			.st_atim = from_ns(n->atime),
+			.st_mtim = from_ns(n->mtime),
+			.st_ctim = from_ns(n->ctime) },
 		.flags = n->flags,
 		.frozen = s->root != n && stage_archive_of(s, n)->of.dir->frozen,
 		.content = S_ISREG(n->mode) ? n->of.content : NULL,
@@ -249,7 +202,7 @@ int stage_find_removable(const struct stage *s, uint64_t dir, struct bytes text,
 
 	if (rc == 0)
 		rc = stage_check_change(s, *dir_out);
-	return rc == 0 ? stage_check_change(s, (*out)->node) : rc;
+	return rc == 0 ? stage_check_change(s, stage_named(s, *out)) : rc;
 }
 
 void stage_touch_dir(struct stage *s, struct node *dir)
@@ -277,8 +230,8 @@ static struct stage_content *dissolve_step(struct stage *s, struct node **at)
 		return NULL;
 	}
 	name = d->names.order[--d->names.order_len].name;
-	n = name->node;
-	s->bytes -= sizeof(*name) + name->len + sizeof(struct place) + 2 * sizeof(name);
+	n = stage_named(s, name);
+	s->bytes -= stage_name_bytes(name);
 	free(name);
 	if (S_ISDIR(n->mode)) {
 		*at = n;
@@ -305,9 +258,11 @@ static uint64_t count_held(const struct stage *s, uint32_t archive)
 {
 	uint64_t held = 0;
 
-	for (size_t i = 0; i < s->node_cap; i++)
-		held += s->nodes[i] && s->nodes[i]->archive == archive &&
-			s->nodes[i]->holds > 0;
+	for (uint64_t i = 0; i < slab_end(&s->nodes); i++) {
+		const struct node *n = slab_at(&s->nodes, (uint32_t)i);
+
+		held += n && n->archive == archive && n->holds > 0;
+	}
 	return held;
 }
 
@@ -318,7 +273,7 @@ static void take_out(struct stage *s, struct node *archive)
 	struct name *name = NULL;
 
 	for (size_t i = 0; i < names->order_len; i++)
-		if (names->order[i].name && names->order[i].name->node == archive)
+		if (names->order[i].name && names->order[i].name->node == archive->slot)
 			name = names->order[i].name;
 	stage_take_name(s, s->root, name);
 	free(name);
@@ -368,7 +323,7 @@ int stage_lookup(struct stage *s, uint64_t dir, struct bytes name, struct stage_
 	mutex_lock(&s->lock);
 	rc = stage_find_entry(s, dir, name, &d, &found);
 	if (rc == 0)
-		stage_describe(s, found->node, out);
+		stage_describe(s, stage_named(s, found), out);
 	mutex_unlock(&s->lock);
 	return rc == -EINVAL ? -ENOENT : rc;
 }
@@ -397,7 +352,7 @@ int stage_archive(struct stage *s, uint64_t node, uint64_t *out)
 	n = stage_find(s, node);
 	rc = !n ? -ESTALE : n == s->root ? -ENOENT : 0;
 	if (rc == 0)
-		*out = stage_archive_of(s, n)->number;
+		*out = stage_number(s, stage_archive_of(s, n));
 	mutex_unlock(&s->lock);
 	return rc;
 }
@@ -416,8 +371,9 @@ int stage_list(struct stage *s, uint64_t dir, uint64_t after, stage_list_fn *fn,
 
 		if (!name)
 			continue;
-		stage_describe(s, name->node, &node);
-		stop = fn(arg, (struct bytes){ name->text, name->len }, &node, name->cookie);
+		stage_describe(s, stage_named(s, name), &node);
+		stop = fn(arg, (struct bytes){ name->text, name->len }, &node,
+			  d->of.dir->names.order[i].cookie);
 	}
 	mutex_unlock(&s->lock);
 	return rc;
@@ -451,8 +407,8 @@ int stage_next_file(struct stage *s, bool nameless, uint64_t *cursor, struct sta
 	struct node *n = NULL;
 
 	mutex_lock(&s->lock);
-	while (!n && *cursor < s->node_cap) {
-		n = s->nodes[(*cursor)++];
+	while (!n && *cursor < slab_end(&s->nodes)) {
+		n = slab_at(&s->nodes, (uint32_t)(*cursor)++);
 		if (n && (!S_ISREG(n->mode) || (nameless && n->nlink > 0) ||
 			  stage_check_frozen(s, n) < 0))
 			n = NULL;
@@ -533,6 +489,7 @@ int stage_new(struct stage **out, const struct stage_options *options)
 	s->options = *options;
 	mutex_init(&s->lock);
 	table_init(&s->stale, sizeof(uint64_t), 0);
+	slab_init(&s->nodes, sizeof(struct node));
 	if (getrandom(&s->seed, sizeof(s->seed), 0) != sizeof(s->seed) ||
 	    stage_new_node(s, NULL, S_IFDIR, &s->root) < 0)
 		return -ENOMEM;
@@ -546,7 +503,7 @@ int stage_new(struct stage **out, const struct stage_options *options)
 
 uint64_t stage_root(const struct stage *s)
 {
-	return s->root->number;
+	return stage_number(s, s->root);
 }
 
 static void free_all_names(struct names *names)
@@ -557,19 +514,26 @@ static void free_all_names(struct names *names)
 
 void stage_free(struct stage *s)
 {
+	struct node *n;
+
 	if (!s)
 		return;
-	for (size_t i = 0; i < s->node_cap; i++)
-		if (s->nodes[i] && S_ISDIR(s->nodes[i]->mode))
-			free_all_names(&s->nodes[i]->of.dir->names);
-	for (size_t i = 0; i < s->node_cap; i++)
-		if (s->nodes[i] && s->nodes[i]->archive != i)
-			stage_dispose(s, stage_free_node(s, s->nodes[i]));
-	for (size_t i = s->node_cap; i-- > 0;) /* the root last */
-		if (s->nodes[i])
-			stage_dispose(s, stage_free_node(s, s->nodes[i]));
-	free(s->nodes);
-	free(s->generations);
+	for (uint64_t i = 0; i < slab_end(&s->nodes); i++) {
+		n = slab_at(&s->nodes, (uint32_t)i);
+		if (n && S_ISDIR(n->mode))
+			free_all_names(&n->of.dir->names);
+	}
+	for (uint64_t i = 0; i < slab_end(&s->nodes); i++) {
+		n = slab_at(&s->nodes, (uint32_t)i);
+		if (n && n->archive != n->slot)
+			stage_dispose(s, stage_free_node(s, n));
+	}
+	for (uint64_t i = slab_end(&s->nodes); i-- > 0;) { /* the root last */
+		n = slab_at(&s->nodes, (uint32_t)i);
+		if (n)
+			stage_dispose(s, stage_free_node(s, n));
+	}
+	slab_fini(&s->nodes);
 	table_fini(&s->stale);
 	mutex_fini(&s->lock);
 	free(s);
@@ -579,8 +543,8 @@ void stage_usage(struct stage *s, struct stage_usage *out)
 {
 	mutex_lock(&s->lock);
 	*out = (struct stage_usage){
-		.nodes = s->node_count,
-		.bytes = s->bytes + s->node_cap * (sizeof(*s->nodes) + sizeof(*s->generations))
+		.nodes = s->nodes.used,
+		.bytes = s->bytes + slab_bytes(&s->nodes),
 	};
 	mutex_unlock(&s->lock);
 }

@@ -281,7 +281,7 @@ int stage_inherit(struct stage *s, const struct node *dir, struct node *n, mode_
 
 static void set_locked(struct node *n, unsigned set, const struct stat *st)
 {
-	struct timespec now = stage_now();
+	int64_t now = stage_now();
 
 	if (set & STAGE_MODE) {
 		n->mode = (n->mode & S_IFMT) | (st->st_mode & 07777);
@@ -296,10 +296,10 @@ static void set_locked(struct node *n, unsigned set, const struct stat *st)
 	if (set & STAGE_KILL_SUID)
 		n->mode &= n->mode & S_IXGRP ? ~(mode_t)(S_ISUID | S_ISGID) : ~(mode_t)S_ISUID;
 	if (set & STAGE_ATIME)
-		n->atime = st->st_atim;
+		n->atime = stage_to_ns(&st->st_atim);
 	if (set & STAGE_MTIME)
-		n->mtime = st->st_mtim;
-	n->ctime = set & STAGE_CTIME ? st->st_ctim : now;
+		n->mtime = stage_to_ns(&st->st_mtim);
+	n->ctime = set & STAGE_CTIME ? stage_to_ns(&st->st_ctim) : now;
 }
 
 /* What a file that is immutable or append-only lets happen: writes to it, and reading leaves its trace. */

@@ -118,7 +118,7 @@ static int link_locked(struct stage *s, uint64_t node, uint64_t dir, struct byte
 	rc = stage_reserve_name(d);
 	name = rc == 0 ? stage_make_name(s, text) : NULL;
 	if (!name)
-		return -ENOMEM;
+		return rc < 0 ? rc : -ENOMEM;
 	n->nlink++;
 	n->ctime = stage_now();
 	stage_changed(s, n);
@@ -153,7 +153,7 @@ static struct stage_content *lose_name(struct stage *s, struct node *n)
 
 struct stage_content *stage_remove_name(struct stage *s, struct node *dir, struct name *name)
 {
-	struct node *n = name->node;
+	struct node *n = stage_named(s, name);
 
 	stage_take_name(s, dir, name);
 	free(name);
@@ -170,7 +170,7 @@ int stage_unlink(struct stage *s, uint64_t dir, struct bytes name)
 
 	mutex_lock(&s->lock);
 	rc = stage_find_removable(s, dir, name, &d, &found);
-	if (rc == 0 && S_ISDIR(found->node->mode))
+	if (rc == 0 && S_ISDIR(stage_named(s, found)->mode))
 		rc = -EISDIR;
 	if (rc == 0)
 		content = stage_remove_name(s, d, found);
@@ -187,9 +187,9 @@ int stage_rmdir(struct stage *s, uint64_t dir, struct bytes name)
 
 	mutex_lock(&s->lock);
 	rc = stage_find_removable(s, dir, name, &d, &found);
-	if (rc == 0 && !S_ISDIR(found->node->mode))
+	if (rc == 0 && !S_ISDIR(stage_named(s, found)->mode))
 		rc = -ENOTDIR;
-	if (rc == 0 && found->node->of.dir->names.count > 0)
+	if (rc == 0 && stage_named(s, found)->of.dir->names.count > 0)
 		rc = -ENOTEMPTY;
 	if (rc == 0)
 		(void)stage_remove_name(s, d, found);

@@ -8,22 +8,23 @@
  * Threads: all functions here under the stage's lock, but stage_dispose(), which is called without it.
  */
 
+#include "core/base/slab.h"
 #include "core/base/table.h"
 #include "core/base/thread.h"
 #include "fs/stage.h"
 
-struct name { /* of a node in a directory; on the heap */
-	struct node *node;
-	uint64_t cookie;
+struct name {          /* of a node in a directory; on the heap */
+	uint32_t node; /* its slot */
 	uint32_t hash;
-	uint16_t len;
+	uint8_t len;
 	uint8_t text[];
 };
 
 /* A directory's names: found by hash, listed by cookie. */
 struct names {
-	struct name **slots; /* open addressing, `cap` (a power of two) of them */
-	size_t cap, used;    /* used: with those that are gone */
+	uint32_t
+		*slots; /* open addressing, `cap` (a power of two) of them: places, from 1 on */
+	size_t cap, used; /* used: with those that are gone */
 	struct place {
 		uint64_t cookie;
 		struct name *name; /* NULL: gone */
@@ -49,9 +50,9 @@ struct directory {
 };
 
 struct node {
-	uint64_t number, holds;
-	struct timespec atime, mtime, ctime;
-	uint64_t size;
+	uint64_t holds, size;
+	int64_t atime, mtime, ctime; /* ns since 1970 */
+	uint32_t slot;               /* its own */
 	uint32_t mode, uid, gid, nlink, flags;
 	uint32_t
 		archive; /* slot of the directory of the root that it belongs to, or is; the root: its own */
@@ -67,13 +68,10 @@ struct node {
 
 struct stage {
 	struct stage_options options;
-	struct mutex lock;   /* guards all that follows, with every node */
-	struct node **nodes; /* by the low 32 bits of the number */
-	uint32_t *generations;
-	size_t node_cap, node_count;
-	uint32_t free_slot; /* where to look for one */
+	struct mutex lock; /* guards all that follows, with every node */
+	struct slab nodes; /* struct node; a number without STAGE_BIT */
 	struct node *root;
-	uint64_t bytes;
+	uint64_t bytes;     /* beside the nodes */
 	uint64_t nameless;  /* files without a name that somebody holds */
 	struct table stale; /* marks that a change has taken from a node -> nothing */
 	bool all_stale;     /* ... and others, for which there was no memory */
@@ -84,7 +82,8 @@ struct stage {
 /* --- stage.c: nodes --- */
 
 struct node *stage_find(const struct stage *s, uint64_t number);
-struct timespec stage_now(void);
+int64_t stage_now(void); /* ns since 1970 */
+int64_t stage_to_ns(const struct timespec *t);
 void stage_describe(const struct stage *s, const struct node *n, struct stage_node *out);
 /* In which directory it will be; NULL for the root.  -ENOMEM, -ENOSPC. */
 int stage_new_node(struct stage *s, const struct node *dir, mode_t kind, struct node **out);
@@ -93,6 +92,17 @@ struct stage_content *stage_free_node(struct stage *s, struct node *n);
 /* The same where it has no name and nobody holds it; else NULL. */
 struct stage_content *stage_drop_unused(struct stage *s, struct node *n);
 void stage_dispose(const struct stage *s, struct stage_content *content); /* may be NULL */
+
+static inline uint64_t stage_number(const struct stage *s, const struct node *n)
+{
+	return STAGE_BIT | slab_number(&s->nodes, n->slot);
+}
+
+/* What a name stands for. */
+static inline struct node *stage_named(const struct stage *s, const struct name *name)
+{
+	return slab_at(&s->nodes, name->node);
+}
 
 /* The archive it belongs to, or is; of what is no archive in the root: the root. */
 struct node *stage_archive_of(const struct stage *s, const struct node *n);
@@ -124,6 +134,8 @@ size_t stage_place_behind(const struct names *names, uint64_t cookie);
 /* Room for one more, so that adding it cannot fail. */
 int stage_reserve_name(struct node *dir);
 struct name *stage_make_name(const struct stage *s, struct bytes text);
+/* About: with its place and slot. */
+size_t stage_name_bytes(const struct name *name);
 void stage_add_name(struct stage *s, struct node *dir, struct name *name, struct node *n);
 /* Out of the directory; the name is the caller's. */
 void stage_take_name(struct stage *s, struct node *dir, struct name *name);

@@ -92,9 +92,9 @@ int stage_names(struct stage *s, uint64_t dir, struct stage_names *out)
 	return rc;
 }
 
-static bool is_file_name(const struct place *p)
+static bool is_file_name(const struct stage *s, const struct place *p)
 {
-	return p->name && !S_ISDIR(p->name->node->mode);
+	return p->name && !S_ISDIR(stage_named(s, p->name)->mode);
 }
 
 int stage_count_files(struct stage *s, uint64_t dir, uint64_t after, uint64_t last,
@@ -111,7 +111,7 @@ int stage_count_files(struct stage *s, uint64_t dir, uint64_t after, uint64_t la
 
 		for (size_t i = stage_place_behind(names, after);
 		     i < names->order_len && names->order[i].cookie <= last; i++)
-			*count += is_file_name(&names->order[i]);
+			*count += is_file_name(s, &names->order[i]);
 	}
 	mutex_unlock(&s->lock);
 	return rc;
@@ -132,7 +132,7 @@ int stage_skip_files(struct stage *s, uint64_t dir, uint64_t after, uint64_t max
 
 		for (size_t i = stage_place_behind(names, after);
 		     i < names->order_len && *count < max; i++)
-			if (is_file_name(&names->order[i])) {
+			if (is_file_name(s, &names->order[i])) {
 				*last = names->order[i].cookie;
 				++*count;
 			}
@@ -152,13 +152,14 @@ int stage_list_dirs(struct stage *s, uint64_t dir, stage_list_fn *fn, void *arg)
 	rc = stage_find_dir(s, dir, &d);
 	left = rc == 0 ? d->nlink - 2 : 0;
 	for (size_t i = 0; left > 0 && stop == 0 && i < d->of.dir->names.order_len; i++) {
-		const struct name *name = d->of.dir->names.order[i].name;
+		const struct place *at = &d->of.dir->names.order[i];
 
-		if (!name || !S_ISDIR(name->node->mode))
+		if (!at->name || is_file_name(s, at))
 			continue;
 		left--;
-		stage_describe(s, name->node, &node);
-		stop = fn(arg, (struct bytes){ name->text, name->len }, &node, name->cookie);
+		stage_describe(s, stage_named(s, at->name), &node);
+		stop = fn(arg, (struct bytes){ at->name->text, at->name->len }, &node,
+			  at->cookie);
 	}
 	mutex_unlock(&s->lock);
 	return rc;

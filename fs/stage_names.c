@@ -3,28 +3,34 @@
 #include "fs/stage_internal.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
 enum { ORDER_SLACK = 32 }; /* places of names that are gone, kept without a reason */
 
-static struct name gone; /* in a slot: was taken, search on */
+/* In a slot: was taken, search on. */
+#define GONE UINT32_MAX
 
 static uint32_t hash_of(const struct stage *s, struct bytes text)
 {
 	return (uint32_t)XXH3_64bits_withSeed(text.p, text.len, s->seed);
 }
 
-static struct name **slot_of(const struct names *names, uint32_t hash, struct bytes text)
+static uint32_t *slot_of(const struct names *names, uint32_t hash, struct bytes text)
 {
 	for (size_t i = hash; names->cap; i++) {
-		struct name **slot = &names->slots[i & (names->cap - 1)];
+		uint32_t *slot = &names->slots[i & (names->cap - 1)];
+		const struct name *name;
 
 		if (!*slot)
 			return NULL;
-		if (*slot != &gone && (*slot)->hash == hash && (*slot)->len == text.len &&
-		    memcmp((*slot)->text, text.p, text.len) == 0)
+		if (*slot == GONE)
+			continue;
+		name = names->order[*slot - 1].name;
+		if (name->hash == hash && name->len == text.len &&
+		    memcmp(name->text, text.p, text.len) == 0)
 			return slot;
 	}
 	return NULL;
@@ -32,25 +38,35 @@ static struct name **slot_of(const struct names *names, uint32_t hash, struct by
 
 struct name *stage_find_name(const struct stage *s, const struct node *dir, struct bytes text)
 {
-	struct name **slot = slot_of(&dir->of.dir->names, hash_of(s, text), text);
+	const struct names *names = &dir->of.dir->names;
+	const uint32_t *slot = slot_of(names, hash_of(s, text), text);
 
-	return slot ? *slot : NULL;
+	return slot ? names->order[*slot - 1].name : NULL;
 }
 
-static void put_slot(struct name **slots, size_t cap, struct name *name)
+static void put_slot(struct names *names, size_t place)
 {
-	size_t i = name->hash;
+	size_t i = names->order[place].name->hash;
 
-	while (slots[i & (cap - 1)])
+	while (names->slots[i & (names->cap - 1)])
 		i++;
-	slots[i & (cap - 1)] = name;
+	names->slots[i & (names->cap - 1)] = (uint32_t)place + 1;
+}
+
+/* Every name into its slot; they are empty. */
+static void fill_slots(struct names *names)
+{
+	for (size_t i = 0; i < names->order_len; i++)
+		if (names->order[i].name)
+			put_slot(names, i);
+	names->used = names->count;
 }
 
 /* Room for one more name, at most three quarters full. */
 static int reserve_slot(struct names *names)
 {
 	size_t cap = names->cap ? names->cap : 8;
-	struct name **slots;
+	uint32_t *slots;
 
 	if (names->cap && names->used + 1 <= names->cap / 4 * 3)
 		return 0;
@@ -59,13 +75,10 @@ static int reserve_slot(struct names *names)
 	slots = calloc(cap, sizeof(*slots));
 	if (!slots)
 		return -ENOMEM;
-	for (size_t i = 0; i < names->cap; i++)
-		if (names->slots[i] && names->slots[i] != &gone)
-			put_slot(slots, cap, names->slots[i]);
 	free(names->slots);
 	names->slots = slots;
 	names->cap = cap;
-	names->used = names->count;
+	fill_slots(names);
 	return 0;
 }
 
@@ -77,15 +90,19 @@ static void close_gaps(struct names *names)
 		if (names->order[i].name)
 			names->order[kept++] = names->order[i];
 	names->order_len = kept;
+	memset(names->slots, 0, names->cap * sizeof(*names->slots));
+	fill_slots(names);
 }
 
 static int reserve_place(struct names *names)
 {
-	size_t cap = names->order_cap ? 2 * names->order_cap : 8;
+	size_t cap = names->order_cap + names->order_cap / 2 + 8;
 	struct place *order;
 
 	if (names->order_len < names->order_cap)
 		return 0;
+	if (cap >= GONE)
+		return -ENOSPC;
 	order = reallocarray(names->order, cap, sizeof(*order));
 	if (!order)
 		return -ENOMEM;
@@ -113,11 +130,11 @@ size_t stage_place_behind(const struct names *names, uint64_t cookie)
 /* A name that is in no directory yet. */
 struct name *stage_make_name(const struct stage *s, struct bytes text)
 {
-	struct name *name = malloc(sizeof(*name) + text.len);
+	struct name *name = malloc(offsetof(struct name, text) + text.len);
 
 	if (!name)
 		return NULL;
-	*name = (struct name){ .hash = hash_of(s, text), .len = (uint16_t)text.len };
+	*name = (struct name){ .hash = hash_of(s, text), .len = (uint8_t)text.len };
 	memcpy(name->text, text.p, text.len);
 	return name;
 }
@@ -130,18 +147,23 @@ int stage_reserve_name(struct node *dir)
 	return rc == 0 ? reserve_place(names) : rc;
 }
 
+size_t stage_name_bytes(const struct name *name)
+{
+	return offsetof(struct name, text) + name->len + sizeof(struct place) +
+	       2 * sizeof(uint32_t);
+}
+
 /* There is room: this cannot fail. */
 void stage_add_name(struct stage *s, struct node *dir, struct name *name, struct node *n)
 {
 	struct names *names = &dir->of.dir->names;
 
-	name->node = n;
-	name->cookie = ++names->last_cookie;
-	put_slot(names->slots, names->cap, name);
+	name->node = n->slot;
+	names->order[names->order_len++] = (struct place){ ++names->last_cookie, name };
+	put_slot(names, names->order_len - 1);
 	names->used++;
 	names->count++;
-	names->order[names->order_len++] = (struct place){ name->cookie, name };
-	s->bytes += sizeof(*name) + name->len + sizeof(struct place) + 2 * sizeof(name);
+	s->bytes += stage_name_bytes(name);
 	if (S_ISDIR(n->mode)) {
 		n->of.dir->parent = dir;
 		dir->nlink++;
@@ -152,17 +174,17 @@ void stage_add_name(struct stage *s, struct node *dir, struct name *name, struct
 void stage_take_name(struct stage *s, struct node *dir, struct name *name)
 {
 	struct names *names = &dir->of.dir->names;
-	struct bytes text = { name->text, name->len };
-	size_t place = stage_place_behind(names, name->cookie) - 1;
+	struct node *n = stage_named(s, name);
+	uint32_t *slot = slot_of(names, name->hash, (struct bytes){ name->text, name->len });
 
-	*slot_of(names, name->hash, text) = &gone;
-	names->order[place].name = NULL;
+	names->order[*slot - 1].name = NULL;
+	*slot = GONE;
 	names->count--;
 	if (names->order_len > 2 * names->count + ORDER_SLACK)
 		close_gaps(names);
-	s->bytes -= sizeof(*name) + name->len + sizeof(struct place) + 2 * sizeof(name);
-	if (S_ISDIR(name->node->mode)) {
-		name->node->of.dir->parent = NULL;
+	s->bytes -= stage_name_bytes(name);
+	if (S_ISDIR(n->mode)) {
+		n->of.dir->parent = NULL;
 		dir->nlink--;
 	}
 }

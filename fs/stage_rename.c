@@ -46,7 +46,7 @@ static void moved(struct stage *s, struct node *n, struct node *from, struct nod
 }
 
 /* The nodes of a tree, each directory before what is in it, a file once for each of its names. */
-static int list_tree(struct node *top, struct buf *out)
+static int list_tree(const struct stage *s, struct node *top, struct buf *out)
 {
 	int rc = buf_append(out, &top, sizeof(top));
 
@@ -56,9 +56,12 @@ static int list_tree(struct node *top, struct buf *out)
 
 		memcpy(&d, out->p + at, sizeof(d));
 		names = S_ISDIR(d->mode) ? &d->of.dir->names : NULL;
-		for (size_t i = 0; rc == 0 && names && i < names->order_len; i++)
-			if (names->order[i].name)
-				rc = buf_append(out, &names->order[i].name->node, sizeof(d));
+		for (size_t i = 0; rc == 0 && names && i < names->order_len; i++) {
+			if (!names->order[i].name)
+				continue;
+			d = stage_named(s, names->order[i].name);
+			rc = buf_append(out, &d, sizeof(d));
+		}
 	}
 	return rc;
 }
@@ -96,7 +99,7 @@ static int prepare_move(const struct stage *s, struct node *n, const struct node
 
 	if (n->archive == stage_archive_in(s, n, dir))
 		return 0;
-	rc = list_tree(n, moving);
+	rc = list_tree(s, n, moving);
 	return rc == 0 ? check_links(moving) : rc;
 }
 
@@ -124,7 +127,7 @@ static int exchange(struct stage *s, const struct move *a, const struct move *b)
 {
 	CLEANUP(buf_fini) struct buf to_b = BUF_INIT;
 	CLEANUP(buf_fini) struct buf to_a = BUF_INIT;
-	struct node *x = a->name->node, *y = b->name->node;
+	struct node *x = stage_named(s, a->name), *y = stage_named(s, b->name);
 	int rc = stage_check_change(s, b->dir);
 
 	if (rc == 0)
@@ -149,8 +152,8 @@ static int exchange(struct stage *s, const struct move *a, const struct move *b)
 		a->dir->nlink++;
 		y->of.dir->parent = a->dir;
 	}
-	a->name->node = y;
-	b->name->node = x;
+	a->name->node = y->slot;
+	b->name->node = x->slot;
 	moved(s, x, a->dir, b->dir);
 	y->ctime = x->ctime;
 	stage_changed(s, y);
@@ -161,16 +164,16 @@ static int replace(struct stage *s, const struct move *from, const struct move *
 		   struct stage_content **content)
 {
 	CLEANUP(buf_fini) struct buf moving = BUF_INIT;
-	struct node *n = from->name->node;
+	struct node *n = stage_named(s, from->name);
 	struct name *name;
 	int rc = into_itself(n, to->dir) ? -EINVAL : 0;
 
-	if (rc == 0 && to->name && to->name->node == n)
+	if (rc == 0 && to->name && to->name->node == n->slot)
 		return 0; /* two names of one file: both stay */
 	if (rc == 0 && to->name)
-		rc = check_replaced(to->name->node, n);
+		rc = check_replaced(stage_named(s, to->name), n);
 	if (rc == 0 && to->name)
-		rc = stage_check_change(s, to->name->node);
+		rc = stage_check_change(s, stage_named(s, to->name));
 	if (rc == 0 && to->name)
 		rc = stage_check_change(s, to->dir);
 	if (rc == 0)
