@@ -199,29 +199,22 @@ class Staging(Program):
             if error:
                 mount.fault_ends()
                 demand(mount.lives(), 'it has ended: %s' % error)
-                again = attempt(step) and self.after_a_loss(mount, step, error)
+                again = attempt(step) and self.after_the_commit(step, error)
                 demand(not again, 'step %d fails on a disk that works: %s, before that %s' % (done, again, error))
             if source:
                 self.stored = [source]
             done += 1
         return Outcome(self.all_steps, mount.unmount(self.work.bin + '/alcove'), '')
 
-    def after_a_loss(self, mount, step, before):
-        """What cannot simply go on after an error, and says so: content whose only place was the segment that could not be
-        written, and an archive whose COMMIT was written, could not be synced, and could not be taken back.  The error."""
+    def after_the_commit(self, step, before):
+        """What cannot simply go on after an error: an archive whose COMMIT was written, could not be synced, and could not
+        be taken back.  The error."""
         error = attempt(step)
         if isinstance(error, FileExistsError):
             self.twice = True
             print('told: published, though the rename has failed: %s at %d: %s' % (self.kind, self.at, before.strerror))
             return None
-        with open(mount.said, errors='replace') as f:
-            if not error or 'staged content is lost' not in f.read():
-                return error
-        print('told: content that was accepted is lost: %s at %d' % (self.kind, self.at))
-        shutil.rmtree(mount.places(self.name)[0])
-        os.mkdir(mount.places(self.name)[0])
-        self.copy(0, self.copied, mount.places(self.name)[0])
-        return attempt(step)
+        return error
 
     # --- after it ---
 
