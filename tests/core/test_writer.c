@@ -266,7 +266,8 @@ static const char borg_turn[] = "import sys, random, struct\n"
 				"with Repository(path, exclusive=True) as r:\n"
 				"    assert r.check(), 'check after'\n";
 
-static void take_model(struct life *l, FILE *from)
+/* How many objects it told of. */
+static unsigned take_model(struct life *l, FILE *from)
 {
 	unsigned n, len, value, count = 0;
 
@@ -274,8 +275,8 @@ static void take_model(struct life *l, FILE *from)
 		l->model.now[n].len = (uint16_t)len;
 		l->model.now[n].value = (uint8_t)value;
 	}
-	assert_int_equal(count, UNIVERSE);
 	memcpy(l->model.committed, l->model.now, sizeof(l->model.now));
+	return count;
 }
 
 /* Not a word on standard error, and all its checks hold. */
@@ -283,21 +284,25 @@ static void let_borg(struct life *l)
 {
 	char *command = NULL, *said = path_join(l->dir, "said");
 	struct stat st;
+	unsigned count;
 	FILE *out;
+	int ended;
 
 	assert_true(asprintf(&command, "/usr/bin/python3 -c \"%s\" %s %u 2>%s", borg_turn,
 			     l->path, (unsigned)(next_random() % 100000), said) > 0);
 	out = popen(command, "r");
 	assert_non_null(out);
-	take_model(l, out);
-	assert_int_equal(pclose(out), 0);
+	count = take_model(l, out);
+	ended = pclose(out);
 	assert_int_equal(stat(said, &st), 0);
-	if (st.st_size != 0 && system("cat /dev/null") == 0) {
+	if (st.st_size != 0) {
 		free(command);
 		assert_true(asprintf(&command, "sed 's/^/# /' %s", said) > 0);
 		(void)!system(command);
 		fail_msg("borg had something to say");
 	}
+	assert_int_equal(ended, 0);
+	assert_int_equal(count, UNIVERSE);
 	free(command);
 	free(said);
 }

@@ -152,11 +152,23 @@ class Staging(Program):
         yield lambda: self.publish(staged, published), None
 
     def copy(self, i, source, staged):
-        self.copied = source
-        done = subprocess.run(['rsync', '-aHAX', '--numeric-ids', '--delete', *(['--inplace'] if i % 2 else []), source + '/',
-                               staged + '/'], capture_output=True, text=True, timeout=PATIENCE_S)
-        if done.returncode:
-            raise OSError(done.stderr)
+        self.run_in(staged, ['rsync', '-aHAX', '--numeric-ids', '--delete', *(['--inplace'] if i % 2 else []), source + '/',
+                             staged + '/'])
+
+    def run_in(self, staged, argv):
+        """A program, until it ends, or cannot: the processes of rsync wait for each other for ever, at times, where the
+        file system has ended under them."""
+        end = time.monotonic() + PATIENCE_S
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True) as child:
+            while True:
+                try:
+                    said = child.communicate(timeout=3)[0]
+                    break
+                except subprocess.TimeoutExpired:
+                    if attempt(lambda: os.statvfs(staged)) or time.monotonic() > end:
+                        os.killpg(child.pid, signal.SIGKILL)
+        if child.returncode:
+            raise OSError(said)
 
     def sync(self, staged):
         fd = os.open(staged, os.O_RDONLY)
@@ -312,10 +324,8 @@ class StagingCopies(Staging):
         if i != self.rounds - 2:
             super().copy(i, source, staged)
             return
-        subprocess.run(['find', staged, '-mindepth', '1', '-delete'], capture_output=True, timeout=PATIENCE_S)
-        done = subprocess.run(['cp', '-a', source + '/.', staged], capture_output=True, text=True, timeout=PATIENCE_S)
-        if done.returncode:
-            raise OSError(done.stderr)
+        attempt(lambda: self.run_in(staged, ['find', staged, '-mindepth', '1', '-delete']))
+        self.run_in(staged, ['cp', '-a', source + '/.', staged])
 
     def verify(self, done, kind):
         super().verify(done, kind)
