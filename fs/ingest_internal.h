@@ -2,7 +2,7 @@
 #define FS_INGEST_INTERNAL_H
 
 /*
- * ingest_internal.h - what ingest.c and staged*.c share.
+ * ingest_internal.h - what ingest*.c and staged*.c share.
  *
  * A content belongs to whoever has entered it (`busy`), who alone looks at it and changes it, without
  * a lock: he may wait for chunks and the disk.  One that nobody has entered belongs to whoever has
@@ -184,7 +184,18 @@ static inline struct chunking *chunking_of(const struct stage_content *c)
 int content_enter(struct stage_content *c, bool may_wait);
 void content_leave(struct stage_content *c);
 int content_activate(struct stage_content *c, struct err *e); /* it has an `active` */
+/* A content that is nothing but a list of chunks loses its `active`. */
+void content_rest_locked(struct stage_content *c);
+/* Tails of others go to the spill until there is room for n more bytes: 1; 0 there is none left. */
+int ingest_relieve(struct ingest *in, size_t n, struct err *e);
+/* Until something of `ingest` has changed; and to tell those who wait for it. */
+void ingest_wait_locked(struct ingest *in);
+void ingest_wake_locked(struct ingest *in);
 
+/* --- ingest_memory.c --- */
+
+void block_unref_locked(struct ingest *in, struct block *b); /* NULL: nothing */
+void blocks_free_spare(struct ingest *in);
 /* Room for n more bytes behind the run. */
 int run_reserve(struct stage_content *c, struct run *r, size_t n, struct err *e);
 void run_drop(struct ingest *in, struct run *r); /* it is empty */
@@ -192,6 +203,25 @@ void run_drop(struct ingest *in, struct run *r); /* it is empty */
 void run_consume(struct run *r, size_t n);
 /* Its bytes have changed: no cut is known any more. */
 void run_rescan(struct run *r, uint64_t at);
+
+/* --- ingest_fresh.c --- */
+
+/* References of somebody who has no content for it now. */
+void ingest_refer(struct ingest *in, const struct extent *x, int by);
+
+/* --- ingest_flight.c --- */
+
+void flights_init(struct flights *q);
+void flights_push(struct flights *q, struct flight *f);
+struct flight *flights_pop(struct flights *q); /* NULL: it is empty */
+void flight_free_locked(struct ingest *in, struct flight *f);
+/* Flights of it that have landed become chunks.  It is entered, or nobody has. */
+void content_land_locked(struct stage_content *c);
+/* It has no bytes any more: its flights are nobody's. */
+void ingest_abandon(struct stage_content *c);
+void content_abandon_locked(struct stage_content *c); /* it has an `active` */
+
+/* --- ingest_pipeline.c --- */
 
 enum give { GIVE_WAIT = 1, GIVE_SETTLE = 2 };
 /* Would the pipeline take a chunk, if there is room? */
@@ -207,12 +237,6 @@ int ingest_give(struct stage_content *c, const struct extent *x, struct block *b
 		const uint8_t *p, unsigned how, struct err *e);
 /* Until all flights of it have landed.  It is entered. */
 int ingest_land(struct stage_content *c, struct err *e);
-/* It has no bytes any more: its flights are nobody's. */
-void ingest_abandon(struct stage_content *c);
-/* Tails of others go to the spill until there is room for n more bytes: 1; 0 there is none left. */
-int ingest_relieve(struct ingest *in, size_t n, struct err *e);
-/* References of somebody who has no content for it now. */
-void ingest_refer(struct ingest *in, const struct extent *x, int by);
 
 /* --- all that follows is of entered contents --- */
 
