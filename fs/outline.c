@@ -315,13 +315,21 @@ static int take_small_ones(struct outline_plan *p)
 	return 0;
 }
 
-/* Who is first of a file's names has its content: of all of them, or of none. */
+/* Who is first of a file's names has its content: of all of them, and in the order in which they were, or
+ * of none. */
 static void keep_links_together(struct outline_plan *p)
 {
 	bool changed = p->old->link_changes != stage_link_changes(p->stage);
+	size_t behind = 0;
 
-	for (size_t i = 0; i < p->old->section_count; i++)
-		changed |= p->old->sections[i].links && !p->kept[i];
+	for (size_t i = 0; i < p->old->section_count && !changed; i++) {
+		const struct section *s = &p->old->sections[i];
+
+		if (!s->links)
+			continue;
+		changed = !p->kept[i] || p->place[s->unit] < behind;
+		behind = p->place[s->unit];
+	}
 	for (size_t i = 0; i < p->old->section_count; i++)
 		if (changed && p->old->sections[i].links)
 			p->kept[i] = false;

@@ -130,7 +130,9 @@ size_t stage_place_behind(const struct names *names, uint64_t cookie)
 /* A name that is in no directory yet. */
 struct name *stage_make_name(const struct stage *s, struct bytes text)
 {
-	struct name *name = malloc(offsetof(struct name, text) + text.len);
+	size_t len = offsetof(struct name, text) + text.len;
+	struct name *name = malloc(
+		len > sizeof(*name) ? len : sizeof(*name)); /* its padding is written, too */
 
 	if (!name)
 		return NULL;

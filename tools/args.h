@@ -47,7 +47,7 @@ struct arg_option {
 	unsigned exclusive;   /* options with the same number exclude each other; 0: none */
 	bool counted;         /* argparse's nargs=1: "expected 1 argument" */
 	bool negate;          /* ARG_FLAG: set to false instead */
-	bool ours;            /* not Borg's: in the table, but not in the usage, which is Borg's */
+	bool ours; /* not Borg's: in the table, but not in the usage, which is Borg's */
 };
 
 enum arg_slot {
